@@ -1,0 +1,28 @@
+#pragma once
+// Errors of start-up and environment: a missing file, a bad checkpoint, a port in use. Thrown, and caught
+// only in cli/main.cc, which prints the sentence and exits. Never thrown once the server accepts requests.
+
+#include <stdexcept>
+#include <string>
+
+#include <fmt/format.h>
+
+namespace minimax {
+
+// The sentence names the file or flag, what was expected and what was found.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& sentence) : std::runtime_error(sentence) {}
+
+  template <typename... Args>
+  explicit Error(fmt::format_string<Args...> format, Args&&... args) requires(sizeof...(Args) > 0)
+      : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
+};
+
+// A command line that cannot be obeyed: same as Error, but main exits with 2 and points to --help.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace minimax
