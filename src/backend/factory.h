@@ -1,0 +1,32 @@
+#pragma once
+// Name to Executor. Only cli/ and bench/ include this.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "executor/executor.h"
+#include "model/tensors.h"
+
+namespace minimax::backend {
+
+struct ExecutorOptions {
+  std::string name = "cpu";   // "cpu" or "ref"
+  std::string arithmetic;     // "bf16", "w8a16", "w8a8"; empty: the back-end's default for the checkpoint
+  std::string isa;            // cpu: "avx2", "avx512", "scalar"; empty: the best this machine has
+  int32_t threads = 0;        // cpu: 0: all cores of the affinity mask
+  int32_t block_tokens = 16;  // --block-size
+  int64_t kv_bytes = 0;       // size of the KV pool; block_count = kv_bytes / bytes of a block
+  int32_t step_rows_max = 0;  // --max-num-batched-tokens
+  int32_t step_sequences_max = 0;  // --max-num-seqs; slots too
+  int32_t context_tokens_max = 0;
+  int32_t vocab_size = 0;     // Tokenizer::size(): ids above are padding rows of the head
+  int32_t logprobs_max = 20;  // --max-logprobs; -1: the whole vocabulary
+};
+
+// The view (and the mapped checkpoint behind it) must outlive the executor. Throws Error for what cannot be
+// had.
+std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
+                                                  const ExecutorOptions& options);
+
+}  // namespace minimax::backend
