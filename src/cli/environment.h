@@ -1,0 +1,20 @@
+#pragma once
+// The environment variables minimax knows, read once in main and handed on: no other place calls getenv.
+
+#include <string>
+
+namespace minimax::cli {
+
+struct Environment {
+  std::string home;               // HOME
+  std::string hf_home;            // HF_HOME
+  std::string hf_hub_cache;       // HF_HUB_CACHE
+  std::string api_key;            // VLLM_API_KEY
+  std::string use_deep_gemm;      // VLLM_USE_DEEP_GEMM
+  bool no_color = false;          // NO_COLOR is set and not empty
+  std::string executable_folder;  // of the running binary
+};
+
+Environment read_environment();
+
+}  // namespace minimax::cli

@@ -1,0 +1,141 @@
+#include "cli/serve_options.h"
+
+#include <array>
+#include <limits>
+
+#include "base/error.h"
+
+namespace minimax::cli {
+namespace {
+
+using Choices = std::span<const std::string_view>;
+
+Json json_object(const Args& args, std::string_view name) {
+  const std::optional<std::string> text = args.text(name);
+  if (!text) return {};
+  const Result<Json> value = parse_json(*text);
+  if (!value.ok()) throw UsageError("{} takes a JSON object: {}", name, value.failure().message);
+  if (!value->is_object()) throw UsageError("{} takes a JSON object, but got {}", name, value->type_name());
+  return *value;
+}
+
+// A JSON list of strings, as the peer takes them: '["https://a.example"]'.
+void json_strings(const Args& args, std::string_view name, std::vector<std::string>& out) {
+  const std::optional<std::string> text = args.text(name);
+  if (!text) return;
+  const Result<Json> value = parse_json(*text);
+  if (!value.ok() || !value->is_array()) throw UsageError("{} takes a JSON list of strings", name);
+  out.clear();
+  for (const Json& item : value->as_array()) {
+    if (!item.is_string())
+      throw UsageError("{} takes a JSON list of strings, but holds {}", name, item.type_name());
+    out.push_back(item.as_string());
+  }
+}
+
+template <typename T>
+void integer(const Args& args, std::string_view name, int64_t min, int64_t max, T& out) {
+  if (const std::optional<int64_t> value = args.integer(name, min, max)) out = static_cast<T>(*value);
+}
+
+void model_part(const Args& args, ServeOptions& out) {
+  constexpr std::array<std::string_view, 2> kLoadFormats{"auto", "safetensors"};
+  constexpr std::array<std::string_view, 2> kDtypes{"auto", "bfloat16"};
+  constexpr std::array<std::string_view, 1> kQuantizations{"fp8"};
+  const std::optional<std::string> flag = args.text("--model");
+  if (!args.positionals().empty() && flag)
+    throw UsageError("the model is given twice: as MODEL and as --model");
+  if (args.positionals().empty() && !flag) {
+    throw UsageError("which model? Give a directory, a hub name, or tiny");
+  }
+  out.model = flag ? *flag : args.positionals().front();
+  out.tokenizer_dir = args.text("--tokenizer").value_or("");
+  out.revision = args.text("--revision").value_or("main");
+  out.download_dir = args.text("--download-dir").value_or("");
+  out.served_names = args.texts("--served-model-name");
+  if (out.served_names.empty()) out.served_names.push_back(out.model);
+  out.max_model_len = args.integer("--max-model-len", -1, std::numeric_limits<int32_t>::max());
+  if (out.max_model_len && *out.max_model_len == 0) throw UsageError("--max-model-len must not be 0");
+  args.choice("--load-format", kLoadFormats);
+  args.choice("--dtype", kDtypes);
+  args.choice("--quantization", kQuantizations);
+}
+
+void server_part(const Args& args, const Environment& environment, ServeOptions& out) {
+  out.host = args.text("--host").value_or(out.host);
+  integer(args, "--port", 0, 65535, out.port);
+  out.api_keys = args.texts("--api-key");
+  if (out.api_keys.empty() && !environment.api_key.empty()) out.api_keys.push_back(environment.api_key);
+  for (const std::string& key : out.api_keys) {
+    if (key.empty()) throw UsageError("--api-key must not be empty");
+  }
+  json_strings(args, "--allowed-origins", out.allowed_origins);
+  json_strings(args, "--allowed-methods", out.allowed_methods);
+  json_strings(args, "--allowed-headers", out.allowed_headers);
+  out.allow_credentials = args.on("--allow-credentials");
+  integer(args, "--max-request-bytes", 1024, int64_t{1} << 30, out.request_bytes_max);
+  out.request_timeout_s = args.number("--request-timeout", 1, 3600).value_or(out.request_timeout_s);
+  out.shutdown_timeout_s = args.number("--shutdown-timeout", 0, 3600).value_or(out.shutdown_timeout_s);
+}
+
+void sampling_part(const Args& args, ServeOptions& out) {
+  constexpr std::array<std::string_view, 1> kToolParsers{"minimax_m2"};
+  constexpr std::array<std::string_view, 2> kReasoningParsers{"minimax_m2", "minimax_m2_append_think"};
+  constexpr std::array<std::string_view, 1> kLogprobsModes{"raw_logprobs"};
+  out.tool_call_parser = args.choice("--tool-call-parser", kToolParsers).value_or("");
+  out.reasoning_parser = args.choice("--reasoning-parser", kReasoningParsers).value_or("");
+  out.auto_tool_choice = args.on("--enable-auto-tool-choice");
+  if (out.auto_tool_choice && out.tool_call_parser.empty()) {
+    throw UsageError("--enable-auto-tool-choice needs --tool-call-parser minimax_m2");
+  }
+  out.exclude_tools_when_none = args.on("--exclude-tools-when-tool-choice-none");
+  out.default_template_kwargs = json_object(args, "--default-chat-template-kwargs");
+  out.generation_config = args.text("--generation-config").value_or("auto");
+  out.override_generation_config = json_object(args, "--override-generation-config");
+  out.seed_given = args.has("--seed");
+  integer(args, "--seed", 0, std::numeric_limits<int64_t>::max(), out.seed);
+  integer(args, "--max-logprobs", -1, 1 << 20, out.max_logprobs);
+  args.choice("--logprobs-mode", kLogprobsModes);
+}
+
+void engine_part(const Args& args, ServeOptions& out) {
+  constexpr std::array<std::string_view, 2> kPolicies{"fcfs", "priority"};
+  constexpr std::array<std::string_view, 2> kKvDtypes{"auto", "bfloat16"};
+  constexpr std::array<std::string_view, 2> kBackends{"cpu", "ref"};
+  constexpr std::array<std::string_view, 3> kIsas{"avx512", "avx2", "scalar"};
+  constexpr std::array<std::string_view, 3> kArithmetics{"bf16", "w8a16", "w8a8"};
+  integer(args, "--max-num-seqs", 1, 65536, out.running_max);
+  if (args.has("--max-num-batched-tokens")) {
+    out.step_tokens_max = 0;
+    integer(args, "--max-num-batched-tokens", 1, 1 << 20, *out.step_tokens_max);
+  }
+  integer(args, "--max-waiting-requests", 1, 1 << 20, out.waiting_max);
+  out.priority_scheduling = args.choice("--scheduling-policy", kPolicies).value_or("fcfs") == "priority";
+  out.prefix_caching = args.on("--enable-prefix-caching", true);
+  integer(args, "--block-size", 1, 1024, out.block_tokens);
+  args.choice("--kv-cache-dtype", kKvDtypes);
+  out.kv_bytes = args.integer("--kv-cache-memory-bytes", 1, std::numeric_limits<int64_t>::max());
+  out.backend = args.choice("--backend", kBackends).value_or(out.backend);
+  integer(args, "--threads", 1, 1024, out.threads);
+  out.isa = args.choice("--cpu-isa", kIsas).value_or("");
+  out.arithmetic = args.choice("--linear-precision", kArithmetics).value_or("");
+}
+
+}  // namespace
+
+ServeOptions serve_options(const Args& args, const Environment& environment) {
+  constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "error"};
+  ServeOptions out;
+  model_part(args, out);
+  server_part(args, environment, out);
+  sampling_part(args, out);
+  engine_part(args, out);
+  out.log_requests = args.on("--enable-log-requests");
+  out.log_stats = !args.on("--disable-log-stats");
+  out.prompt_tokens_details = args.on("--enable-prompt-tokens-details");
+  out.force_include_usage = args.on("--enable-force-include-usage");
+  out.log_level = args.choice("--uvicorn-log-level", kLevels).value_or("info");
+  return out;
+}
+
+}  // namespace minimax::cli
