@@ -1,0 +1,139 @@
+"""Our tokenizer yields the ids and texts that Hugging Face's `tokenizers` yields.
+
+    python3 tools/compare_tokenizer.py --program build/cpu/src/tokenizer/tokenizer_ids [--model models/tiny-m2]
+        [--n 5000] [--seed 1]
+
+Needs the package `tokenizers` (pip). Three sets of texts: every assigned code point in four surroundings (differences
+are listed: the two sides may know different versions of Unicode), `--n` random texts (scripts, code, emoji, combining
+marks, long runs, added tokens), and the repository's own files.
+"""
+import argparse
+import json
+import random
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+from tokenizers import Tokenizer, __version__
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RANGES = {  # script or kind: first and last code point
+    "latin": (0x20, 0x7E), "latin1": (0xA0, 0xFF), "extended": (0x100, 0x24F), "greek": (0x370, 0x3FF),
+    "cyrillic": (0x400, 0x4FF), "hebrew": (0x590, 0x5FF), "arabic": (0x600, 0x6FF), "devanagari": (0x900, 0x97F),
+    "bengali": (0x980, 0x9FF), "thai": (0xE00, 0xE7F), "tibetan": (0xF00, 0xFFF), "georgian": (0x10A0, 0x10FF),
+    "hangul jamo": (0x1100, 0x11FF), "ethiopic": (0x1200, 0x137F), "khmer": (0x1780, 0x17FF),
+    "mongolian": (0x1800, 0x18AF), "combining": (0x300, 0x36F), "punctuation": (0x2000, 0x206F),
+    "symbols": (0x2190, 0x2BFF), "kana": (0x3040, 0x30FF), "cjk": (0x4E00, 0x9FFF), "hangul": (0xAC00, 0xD7A3),
+    "presentation": (0xFB00, 0xFDFF), "fullwidth": (0xFF00, 0xFFEF), "gothic": (0x10330, 0x1034F),
+    "mathematical": (0x1D400, 0x1D7FF), "emoji": (0x1F300, 0x1FAFF), "tags": (0xE0000, 0xE007F)}
+WORDS = ["don't", "I'LL", "we'Re", "it'ſ", "x'S", "'tis", "HelloWorld", "snake_case", "http://a.b/c//d?e=f", "3.14159",
+         "1234567890", "()", "=>", "    ", "\t\t", "\n\n", "\r\n", " \n ", "\u00a0", "\u2003", "\u180e", "\u200b",
+         "\u0085", "\u2028", "e\u0301", "👩‍👩‍👧‍👦", "🇳🇴", "👍🏽", "ﬁ", "ǅ", "ʰ", "ª", "Ⅷ", "²", "٣", "中文", "한국어", "for (;;) {",
+         "def f(x):\n    return x", "</a>", "<b>", "\\n", "\0", "\x7f", "…", "—", "/", "//\n", "!!!\n\n", " ?", "İ", "ı", "K"]
+
+
+def random_text(r: random.Random, markers: list[str]) -> str:
+    pieces = []
+    for _ in range(r.choice([1, 2, 3, 5, 10, 30, 100])):
+        kind = r.random()
+        if kind < 0.3:
+            pieces.append(r.choice(WORDS))
+        elif kind < 0.5:
+            pieces.append(" " * r.randint(0, 3) + "".join(r.choice("etaoinshrdluETAOIN'") for _ in range(r.randint(1, 12))))
+        elif kind < 0.8:
+            low, high = r.choice(list(RANGES.values()))
+            pieces.append("".join(chr(r.randint(low, high)) for _ in range(r.randint(1, 10))))
+        elif kind < 0.85:
+            pieces.append(r.choice(["a", " ", "\n", "A", "1", "!", "é", "\u0301", "中", "/", "\t", "ab", "A\u0301"]) *
+                          r.choice([2, 7, 33, 300]))
+        elif kind < 0.9:
+            pieces.append(chr(r.choice([r.randint(0, 0xD7FF), r.randint(0xE000, 0x10FFFF)])))
+        elif kind < 0.95:
+            marker = r.choice(markers)
+            pieces.append(marker if r.random() < 0.7 else marker[:r.randint(1, len(marker))])
+        else:
+            pieces.append(r.choice(" \n\t") * r.randint(1, 5))
+    return "".join(pieces)
+
+
+class Ours:
+    def __init__(self, program: str, model: Path):
+        self.command = [program, str(model)]
+
+    def __call__(self, texts: list[str]) -> list[dict]:
+        lines = "".join(json.dumps(text) + "\n" for text in texts)
+        done = subprocess.run(self.command, input=lines, capture_output=True, text=True, encoding="utf-8")
+        if done.returncode != 0:
+            sys.exit(f"{self.command[0]} failed: {done.stderr}")
+        answers = [json.loads(line) for line in done.stdout.split("\n") if line]
+        assert len(answers) == len(texts)
+        return answers
+
+
+def compare(theirs: Tokenizer, ours: Ours, texts: list[str]) -> list[str]:
+    """The texts that differ, in ids or decoded."""
+    different = []
+    for text, answer in zip(texts, ours(texts)):
+        ids = theirs.encode(text, add_special_tokens=False).ids
+        expected = {"ids": ids, "text": theirs.decode(ids, skip_special_tokens=False),
+                    "without_special": theirs.decode(ids, skip_special_tokens=True)}
+        if answer != expected:
+            different.append(text)
+    return different
+
+
+def compare_code_points(theirs: Tokenizer, ours: Ours) -> bool:
+    points = [point for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
+    different: dict[str, list[int]] = {}
+    surroundings = ["{0}", "a{0}b", " {0}{0} 1", "\n{0}A{0}!{0}\n"]
+    batch = [point for point in points if unicodedata.category(chr(point)) not in ("Cn", "Co")]
+    for surrounding in surroundings:
+        texts = [surrounding.format(chr(point)) for point in batch]
+        for text in compare(theirs, ours, texts):
+            point = batch[texts.index(text)]
+            different.setdefault(unicodedata.category(chr(point)), []).append(point)
+    print(f"code points: {len(batch)} assigned (Unicode {unicodedata.unidata_version}), each in {len(surroundings)} "
+          f"surroundings: {sum(len(set(v)) for v in different.values())} differ")
+    for category, found in sorted(different.items()):
+        found = sorted(set(found))
+        print(f"  {category}: {len(found)}: {' '.join(f'U+{point:04X}' for point in found[:12])}{' ...' * (len(found) > 12)}")
+    return not different
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "tiny-m2")
+    parser.add_argument("--n", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    theirs = Tokenizer.from_file(str(options.model / "tokenizer.json"))
+    ours = Ours(options.program, options.model)
+    markers = [token.content for token in theirs.get_added_tokens_decoder().values()] or ["<none>"]
+
+    print(f"tokenizers {__version__}, {options.model / 'tokenizer.json'}, {theirs.get_vocab_size()} tokens")
+    good = compare_code_points(theirs, ours)
+    r = random.Random(options.seed)
+    texts = [random_text(r, markers) for _ in range(options.n)]
+    for name, set_of_texts in [("random texts", texts), ("files", files())]:
+        different = compare(theirs, ours, set_of_texts)
+        print(f"{name}: {len(set_of_texts)}, {sum(map(len, set_of_texts))} characters: {len(different)} differ")
+        if different:
+            shortest = min(different, key=len)
+            ids = theirs.encode(shortest, add_special_tokens=False).ids
+            print(f"  shortest: {shortest[:300]!r}\n  theirs: {ids[:60]}\n  ours:   {ours([shortest])[0]['ids'][:60]}")
+            good = False
+    sys.exit(0 if good else 1)
+
+
+def files() -> list[str]:
+    out = []
+    for path in sorted(REPOSITORY.glob("[!.b]*/**/*")):
+        if path.suffix in {".cc", ".h", ".py", ".md", ".txt", ".json", ".jinja"} and path.stat().st_size < 2**20:
+            out.append(path.read_text(encoding="utf-8"))
+    return out
+
+
+if __name__ == "__main__":
+    main()
