@@ -36,6 +36,7 @@ struct ModelShape {
 
   int32_t q_width() const { return q_heads * head_dim; }
   int32_t kv_width() const { return kv_heads * head_dim; }
+  bool operator==(const ModelShape&) const = default;
 };
 
 struct ModelConfig {
@@ -59,5 +60,8 @@ ModelConfig load_config(const std::filesystem::path& model_dir);
 GenerationConfig parse_generation_config(const Json& config, const std::string& file_name);
 // An absent generation_config.json gives an empty one.
 GenerationConfig load_generation_config(const std::filesystem::path& model_dir);
+
+// config.json in the words of the published files: parse_config of it gives the same ModelConfig.
+Json to_config_json(const ModelConfig& config);
 
 }  // namespace minimax::model

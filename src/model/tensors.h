@@ -13,6 +13,24 @@ namespace minimax::model {
 
 enum class Role : uint8_t { kEmbedding, kHead, kNorm, kAttention, kRouter, kExpert };
 
+// Which weight of the decoder a tensor is; decides how ranks share it (shard.h).
+enum class Part : uint8_t {
+  kEmbedding,
+  kHead,
+  kHiddenNorm,  // a norm over the hidden width
+  kQNorm,
+  kKNorm,
+  kQ,
+  kK,
+  kV,
+  kO,
+  kRouter,
+  kRouterBias,
+  kGate,
+  kUp,
+  kDown
+};
+
 // One row of the table.
 struct TensorSpec {
   std::string name;
@@ -22,6 +40,8 @@ struct TensorSpec {
   Role role = Role::kNorm;
   int32_t layer = -1;
   int32_t expert = -1;
+  Part part = Part::kHiddenNorm;
+  bool is_scale = false;  // weight_scale_inv: one element a block of the weight named before it
 };
 
 // Every tensor a checkpoint of this shape holds, in published order. The one place that spells the names.
