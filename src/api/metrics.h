@@ -1,0 +1,44 @@
+#pragma once
+// What the server counts about itself, in the text format 0.0.4 of Prometheus, under the names that
+// dashboards of the peer know. One object a server; it is the engine's observer.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/engine.h"
+
+namespace minimax::api {
+
+struct MetricsOptions {
+  std::string model_name;          // the label of every series
+  int64_t context_tokens_max = 0;  // end of the token-count histograms
+};
+
+// Threads: the observer's calls from the engine thread, the others from any; none waits for a lock.
+class Metrics : public engine::Observer {
+ public:
+  explicit Metrics(const MetricsOptions& options);
+  ~Metrics() override;
+
+  void on_step(int64_t rows) override;
+  void on_first_token(int64_t since_arrival_us) override;
+  void on_next_token(int64_t since_previous_us) override;
+  void on_finished(const engine::RequestTimes& times) override;
+
+  // A generation request was accepted by the API.
+  void on_request(int64_t n, int64_t max_tokens);
+  // A tool parser read one sample's whole output; `calls` is the number of tool calls it found.
+  void on_tool_parse(int64_t calls);
+  // An HTTP request was answered.
+  void on_http(int status);
+
+  // All series, the engine's own counters included.
+  std::string text(const engine::Stats& stats) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace minimax::api

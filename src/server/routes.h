@@ -1,0 +1,43 @@
+#pragma once
+// From a request to the handler that answers it: path and method, API key, CORS.
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/service.h"
+
+namespace minimax::server {
+
+struct AccessOptions {
+  std::vector<std::string> api_keys;  // empty: none asked for. Guards the paths under /v1
+  std::vector<std::string> allowed_origins{"*"}, allowed_methods{"*"}, allowed_headers{"*"};
+  bool allow_credentials = false;
+};
+
+using HeaderList = std::vector<std::pair<std::string, std::string>>;
+
+// A request as the transport read it. Header names are in lower case.
+struct Request {
+  std::string method;
+  std::string target;  // path and query, as sent
+  HeaderList headers;
+  std::string body;
+  // The value of the first header of that name, or nullptr.
+  const std::string* header(std::string_view name) const;
+};
+
+// The answer, and headers that go with it whatever it is.
+struct Response {
+  api::Answer answer;
+  HeaderList headers;
+};
+
+using Handler = std::function<Response(Request request, api::Notify notify)>;
+
+// The handler of the whole API: checks the key, answers CORS and OPTIONS, finds the route. The service must
+// outlive it.
+Handler make_handler(AccessOptions access, api::Service& service);
+
+}  // namespace minimax::server
