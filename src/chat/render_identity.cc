@@ -1,0 +1,103 @@
+// The default identity of a checkpoint: a Jinja assignment of a string literal, found without a Jinja parser.
+
+#include "base/utf8.h"
+#include "chat/render.h"
+
+namespace minimax::chat {
+namespace {
+
+constexpr std::string_view kSpaces = " \t\r\n";
+
+void skip_spaces(std::string_view text, size_t& at) {
+  at = std::min(text.find_first_not_of(kSpaces, at), text.size());
+}
+
+bool take(std::string_view text, size_t& at, std::string_view word) {
+  if (text.substr(at, word.size()) != word) return false;
+  at += word.size();
+  return true;
+}
+
+// Reads the escape whose backslash stands before `at`. Python keeps the backslash of escapes it does not
+// know.
+void append_escape(std::string_view text, size_t& at, std::string& out) {
+  const char c = text[at++];
+  switch (c) {
+    case 'n':
+      out += '\n';
+      return;
+    case 't':
+      out += '\t';
+      return;
+    case 'r':
+      out += '\r';
+      return;
+    case '\\':
+    case '\'':
+    case '"':
+      out += c;
+      return;
+    case 'u': {
+      char32_t code_point = 0;
+      size_t digits = 0;
+      for (; digits < 4 && at + digits < text.size(); ++digits) {
+        const size_t digit =
+            std::string_view("0123456789abcdef").find(static_cast<char>(text[at + digits] | 0x20));
+        if (digit == std::string_view::npos) break;
+        code_point = code_point << 4 | static_cast<char32_t>(digit);
+      }
+      if (digits == 4 && (code_point < 0xD800 || code_point > 0xDFFF)) {
+        at += 4;
+        utf8::append(out, code_point);
+        return;
+      }
+      break;
+    }
+    default:
+      break;
+  }
+  out += '\\';
+  out += c;
+}
+
+// A string literal that is the whole rest of the statement.
+std::optional<std::string> read_literal(std::string_view text, size_t at) {
+  if (at >= text.size() || (text[at] != '"' && text[at] != '\'')) return std::nullopt;
+  const char quote = text[at++];
+  std::string value;
+  while (at < text.size() && text[at] != quote) {
+    const char c = text[at++];
+    if (c != '\\') {
+      value += c;
+    } else if (at < text.size()) {
+      append_escape(text, at, value);
+    }
+  }
+  if (at >= text.size()) return std::nullopt;
+  ++at;
+  skip_spaces(text, at);
+  if (!take(text, at, "-")) take(text, at, "+");
+  return take(text, at, "%}") ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> find_identity(std::string_view chat_template) {
+  constexpr std::string_view kBlock = "{%";
+  for (size_t begin = chat_template.find(kBlock); begin != std::string_view::npos;
+       begin = chat_template.find(kBlock, begin + 1)) {
+    size_t at = begin + kBlock.size();
+    if (!take(chat_template, at, "-")) take(chat_template, at, "+");
+    skip_spaces(chat_template, at);
+    if (!take(chat_template, at, "set")) continue;
+    skip_spaces(chat_template, at);
+    if (!take(chat_template, at, "model_identity")) continue;
+    skip_spaces(chat_template, at);
+    if (!take(chat_template, at, "=")) continue;
+    skip_spaces(chat_template, at);
+    if (std::optional<std::string> value = read_literal(chat_template, at)) return value;
+  }
+  return std::nullopt;
+}
+
+}  // namespace minimax::chat
