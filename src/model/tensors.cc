@@ -178,7 +178,7 @@ class Binder {
       }
     }
     complaints_.throw_if_any(checkpoint_);
-    if (skipped > 0) log::info("Skipped {} tensors of multi-token prediction layers.", skipped);
+    if (skipped > 0) log::info("Skipped the multi-token prediction layers: {} tensor(s).", skipped);
   }
 
  private:

@@ -1,0 +1,110 @@
+#include "model/plan.h"
+
+#include <string_view>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace minimax::model {
+
+std::string_view name_of(Role role) {
+  switch (role) {
+    case Role::kEmbedding:
+      return "embedding";
+    case Role::kHead:
+      return "head";
+    case Role::kNorm:
+      return "norms";
+    case Role::kAttention:
+      return "attention";
+    case Role::kRouter:
+      return "router";
+    case Role::kExpert:
+      return "experts";
+  }
+  CHECK(false);
+}
+
+namespace {
+
+int64_t elements_of(const TensorSpec& spec) {
+  int64_t elements = 1;
+  for (const int64_t dim : spec.shape) elements *= dim;
+  return elements;
+}
+
+BytesByRole rank_bytes(const std::vector<TensorSpec>& table, const ModelShape& shape,
+                       const ParallelLayout& layout, int32_t rank) {
+  BytesByRole bytes = {};
+  for (const TensorSpec& spec : table) {
+    bytes[static_cast<size_t>(spec.role)] +=
+        static_cast<uint64_t>(box_of(spec, shape, layout, rank).elements()) * bytes_of(spec.dtype);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+uint64_t total(const BytesByRole& bytes) {
+  uint64_t sum = 0;
+  for (const uint64_t role : bytes) sum += role;
+  return sum;
+}
+
+ParameterCount count_parameters(const ModelShape& shape) {
+  ParameterCount count;
+  int64_t experts = 0;
+  for (const TensorSpec& spec : tensor_table(shape)) {
+    if (spec.is_scale) continue;
+    count.total += elements_of(spec);
+    if (spec.role == Role::kExpert) experts += elements_of(spec);
+    // A tied embedding is multiplied with as the head; otherwise one row of it is looked up.
+    if (spec.role != Role::kExpert && (spec.role != Role::kEmbedding || shape.tied_embeddings))
+      count.active += elements_of(spec);
+  }
+  count.active += experts / shape.experts * shape.experts_per_token;
+  return count;
+}
+
+BytesByRole weight_bytes(const ModelShape& shape) {
+  return rank_bytes(tensor_table(shape), shape, {}, 0);
+}
+
+MemoryPlan plan_memory(const PlanRequest& request) {
+  const ModelShape& shape = request.shape;
+  check_layout(shape, request.layout);
+  if (!(request.utilisation > 0 && request.utilisation <= 1))
+    throw Error("Memory utilisation must be above 0 and at most 1, found {}.", request.utilisation);
+  CHECK_GT(request.kv_element_bytes, 0);
+  CHECK_GT(request.block_tokens, 0);
+
+  MemoryPlan plan;
+  const auto table = tensor_table(shape);
+  for (int32_t rank = 0; rank < request.layout.ranks(); ++rank) {
+    const BytesByRole bytes = rank_bytes(table, shape, request.layout, rank);
+    if (total(bytes) > plan.rank_weight_bytes) {
+      plan.rank_weights = bytes;
+      plan.rank_weight_bytes = total(bytes);
+    }
+  }
+  // K and V of the rank's heads, in every layer.
+  const auto kv_heads = static_cast<uint64_t>(kv_heads_of(shape, request.layout, 0).size());
+  plan.kv_token_bytes = 2 * static_cast<uint64_t>(shape.layers) * kv_heads *
+                        static_cast<uint64_t>(shape.head_dim) *
+                        static_cast<uint64_t>(request.kv_element_bytes);
+  plan.kv_block_bytes = plan.kv_token_bytes * static_cast<uint64_t>(request.block_tokens);
+  if (request.device_bytes == 0) return plan;
+
+  const auto usable = static_cast<uint64_t>(static_cast<double>(request.device_bytes) * request.utilisation);
+  const uint64_t needed = plan.rank_weight_bytes + request.reserve_bytes;
+  if (needed > usable) {
+    plan.missing_bytes = static_cast<int64_t>(needed - usable);
+    return plan;
+  }
+  plan.blocks = static_cast<int64_t>((usable - needed) / plan.kv_block_bytes);
+  plan.kv_bytes = static_cast<uint64_t>(plan.blocks) * plan.kv_block_bytes;
+  plan.tokens = plan.blocks * request.block_tokens;
+  return plan;
+}
+
+}  // namespace minimax::model

@@ -1,0 +1,55 @@
+#pragma once
+// What memory a layout takes: weights a rank by role, bytes of KV a token, and how many tokens fit. A pure
+// function of its request, from the table of tensors in their published dtypes; a back-end that packs weights
+// otherwise says so in its own report.
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "model/config.h"
+#include "model/shard.h"
+
+namespace minimax::model {
+
+inline constexpr size_t kRoles = 6;
+using BytesByRole = std::array<uint64_t, kRoles>;  // indexed by Role
+std::string_view name_of(Role role);
+
+// Elements of weights, scales of blocks not counted.
+struct ParameterCount {
+  int64_t total = 0;
+  int64_t active = 0;  // that a token is multiplied with: its experts, and no embedding table
+};
+ParameterCount count_parameters(const ModelShape& shape);
+
+// Weights as published, scales counted.
+BytesByRole weight_bytes(const ModelShape& shape);
+uint64_t total(const BytesByRole& bytes);
+
+struct PlanRequest {
+  ModelShape shape = {};
+  ParallelLayout layout = {};
+  int32_t kv_element_bytes = 2;  // bf16; 1 for fp8
+  int32_t block_tokens = 16;
+  uint64_t device_bytes = 0;   // of one device; 0: unknown, nothing is said about what fits
+  double utilisation = 0.9;    // the part of device_bytes that may be used
+  uint64_t reserve_bytes = 0;  // activations and workspaces of one rank
+};
+
+struct MemoryPlan {
+  BytesByRole rank_weights = {};  // of the rank with the most weights
+  uint64_t rank_weight_bytes = 0;
+  uint64_t kv_token_bytes = 0;  // of one token on one rank, all layers
+  uint64_t kv_block_bytes = 0;
+  // Only with device_bytes: what one replica can hold.
+  int64_t missing_bytes = 0;  // above 0: the weights and the reserve alone do not fit, by so much a device
+  uint64_t kv_bytes = 0;      // a rank
+  int64_t blocks = 0;
+  int64_t tokens = 0;
+};
+
+// Throws Error if the layout does not fit the shape, or utilisation is not in (0, 1].
+MemoryPlan plan_memory(const PlanRequest& request);
+
+}  // namespace minimax::model
