@@ -1,0 +1,182 @@
+// Runs a forward and writes every tap (model/taps.h) to a .safetensors file: the other side of
+// tools/compare_taps.py.
+//
+//   taps_dump MODEL --out FILE [--backend ref] [--arithmetic w8a8] --ids 1,2,3
+//   taps_dump MODEL --out FILE [--backend ref] [--arithmetic w8a8] --inputs FILE
+//
+// --ids: the whole model on one sequence. --inputs: single parts, each on the hidden states given for it:
+// tensors F32 [rows, hidden] named "layers.N.input" (that layer alone, positions from 0) and "head.input"
+// (final norm and head).
+
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "backend/common/arithmetic.h"
+#include "backend/ref/forward.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "model/safetensors.h"
+#include "model/taps.h"
+#include "model/tensors.h"
+
+namespace {
+
+using namespace minimax;
+
+struct Options {
+  std::string model, out, backend = "ref", arithmetic = "w8a8", ids, inputs;
+};
+
+Options parse_options(int argc, char** argv) {
+  Options options;
+  const std::map<std::string_view, std::string*> flags = {{"--out", &options.out},
+                                                          {"--backend", &options.backend},
+                                                          {"--arithmetic", &options.arithmetic},
+                                                          {"--ids", &options.ids},
+                                                          {"--inputs", &options.inputs}};
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (const auto flag = flags.find(word); flag != flags.end()) {
+      if (++i == argc) throw UsageError("{}: expected a value", word);
+      *flag->second = argv[i];
+    } else if (word.starts_with("-") || !options.model.empty()) {
+      throw UsageError("taps_dump: unexpected argument \"{}\"", word);
+    } else {
+      options.model = word;
+    }
+  }
+  if (options.model.empty() || options.out.empty() || options.ids.empty() == options.inputs.empty())
+    throw UsageError("taps_dump: expected MODEL, --out FILE and either --ids or --inputs");
+  return options;
+}
+
+std::vector<executor::TokenId> parse_ids(const std::string& text, int32_t vocab_rows) {
+  std::vector<executor::TokenId> ids;
+  for (const char *at = text.data(), *end = at + text.size(); at < end; ++at) {
+    executor::TokenId id = -1;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc() || id < 0 || id >= vocab_rows || (next != end && *next != ','))
+      throw UsageError("--ids: expected ids below {} with commas between, found \"{}\"", vocab_rows, text);
+    ids.push_back(id);
+    at = next;
+  }
+  return ids;
+}
+
+// What to run: a whole sequence, or parts by themselves.
+struct Work {
+  std::vector<executor::TokenId> ids;
+  std::map<int32_t, std::vector<float>> layer_inputs;  // [rows, hidden] each
+  std::vector<float> head_input;
+};
+
+Work read_inputs(const std::string& path, const model::ModelShape& shape) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file) throw Error("{}: cannot be read", path);
+  Work work;
+  for (const model::HeaderEntry& entry :
+       model::parse_safetensors_header(std::as_bytes(std::span(bytes)), path)) {
+    if (entry.dtype != model::DType::kF32 || entry.shape.size() != 2 || entry.shape[1] != shape.hidden)
+      throw Error("{}: {}: expected F32 [rows, {}]", path, entry.name, shape.hidden);
+    std::vector<float> values(entry.bytes / sizeof(float));
+    std::memcpy(values.data(), bytes.data() + entry.begin, entry.bytes);
+    int32_t layer = -1;
+    if (entry.name == "head.input") {
+      work.head_input = std::move(values);
+    } else if (std::sscanf(entry.name.c_str(), "layers.%d.input", &layer) == 1 && layer >= 0 &&
+               layer < shape.layers) {
+      work.layer_inputs[layer] = std::move(values);
+    } else {
+      throw Error("{}: expected head.input or layers.N.input with N below {}, found {}", path, shape.layers,
+                  model::quote_name(entry.name));
+    }
+  }
+  return work;
+}
+
+class Recorder : public model::TapSink {
+ public:
+  void tap(std::string_view name, int32_t layer, int64_t rows, int64_t width, const float* values) override {
+    model::HeaderEntry entry;
+    entry.name = layer < 0 ? std::string(name) : fmt::format("layers.{}.{}", layer, name);
+    entry.shape = {rows, width};
+    entry.bytes = static_cast<uint64_t>(rows * width) * sizeof(float);
+    const auto* bytes = reinterpret_cast<const char*>(values);
+    data_.insert(data_.end(), bytes, bytes + entry.bytes);
+    entries_.push_back(std::move(entry));
+  }
+
+  void write(const std::string& path) const {
+    std::ofstream file(path, std::ios::binary);
+    file << model::safetensors_header(entries_);
+    file.write(data_.data(), static_cast<std::streamsize>(data_.size()));
+    if (!file.flush()) throw Error("{}: cannot be written", path);
+  }
+
+ private:
+  std::vector<model::HeaderEntry> entries_;
+  std::vector<char> data_;
+};
+
+void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmetic, const Work& work,
+             model::TapSink& sink) {
+  namespace ref = backend::ref;
+  const ref::Forward forward(model, arithmetic, &sink);
+  const std::vector<executor::BlockId> table = {0};  // one block holds the whole sequence
+  const auto places = [&](size_t rows) {
+    std::vector<ref::RowPlace> result;
+    for (size_t row = 0; row < rows; ++row) result.push_back({static_cast<int32_t>(row), table});
+    return result;
+  };
+  if (!work.ids.empty()) {
+    ref::KvCache kv(model.shape, static_cast<int32_t>(work.ids.size()), 1);
+    forward.head(forward.run(work.ids, places(work.ids.size()), kv));
+  }
+  for (const auto& [layer, input] : work.layer_inputs) {
+    const size_t rows = input.size() / static_cast<size_t>(model.shape.hidden);
+    ref::KvCache kv(model.shape, static_cast<int32_t>(rows), 1);
+    forward.layer(layer, input, places(rows), kv.layer(layer));
+  }
+  if (!work.head_input.empty()) forward.head(work.head_input);
+}
+
+void run(const Options& options) {
+  const model::ModelConfig config = model::load_config(options.model);
+  const model::Checkpoint checkpoint = model::Checkpoint::open(options.model);
+  const model::ModelView model = model::bind_tensors(checkpoint, config.shape);
+  const auto arithmetic = backend::common::parse_arithmetic(options.arithmetic);
+  Work work;
+  if (options.inputs.empty()) {
+    work.ids = parse_ids(options.ids, config.shape.vocab_rows);
+  } else {
+    work = read_inputs(options.inputs, config.shape);
+  }
+  Recorder recorder;
+  if (options.backend == "ref") {
+    run_ref(model, arithmetic, work, recorder);
+  } else {
+    throw UsageError("--backend: expected ref, found \"{}\"", options.backend);
+  }
+  recorder.write(options.out);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    run(parse_options(argc, argv));
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}
