@@ -18,6 +18,7 @@ Environment read_environment() {
   environment.home = variable("HOME");
   environment.hf_home = variable("HF_HOME");
   environment.hf_hub_cache = variable("HF_HUB_CACHE");
+  environment.xdg_cache_home = variable("XDG_CACHE_HOME");
   environment.api_key = variable("VLLM_API_KEY");
   environment.use_deep_gemm = variable("VLLM_USE_DEEP_GEMM");
   environment.no_color = !variable("NO_COLOR").empty();

@@ -1,0 +1,95 @@
+// `minimax serve MODEL`.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/config_file.h"
+#include "cli/serve_flags.h"
+#include "cli/verbs.h"
+#include "cli/wire.h"
+
+namespace minimax::cli {
+namespace {
+
+constexpr std::chrono::seconds kStatsEvery{10};
+constexpr int kExitCut = 3;  // requests were cut off when the shutdown time was over
+
+// One line every ten seconds while there is anything to say.
+class StatsLogger {
+ public:
+  StatsLogger(const engine::Engine& engine, bool on) {
+    if (!on) return;
+    thread_ = std::thread([this, &engine] {
+      engine::Stats before = engine.stats();
+      std::unique_lock lock(mutex_);
+      while (!wake_.wait_for(lock, kStatsEvery, [this] { return ended_; })) {
+        const engine::Stats now = engine.stats();
+        const double seconds = std::chrono::duration<double>(kStatsEvery).count();
+        if (now.steps != before.steps || now.requests_waiting > 0) {
+          log::info(
+              "prompt {:.1f} tok/s, generation {:.1f} tok/s, running {}, waiting {}, KV cache {:.1f} %, "
+              "prefix "
+              "hits {:.1f} %",
+              static_cast<double>(now.prompt_tokens - before.prompt_tokens) / seconds,
+              static_cast<double>(now.generation_tokens - before.generation_tokens) / seconds,
+              now.requests_running, now.requests_waiting, now.kv_cache_usage * 100,
+              now.prefix_queries == 0
+                  ? 0.0
+                  : 100.0 * static_cast<double>(now.prefix_hits) / static_cast<double>(now.prefix_queries));
+        }
+        before = now;
+      }
+    });
+  }
+  ~StatsLogger() {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ended_ = false;
+  std::thread thread_;
+};
+
+log::Level level_of(const std::string& name) {
+  if (name == "debug") return log::Level::kDebug;
+  if (name == "warning") return log::Level::kWarning;
+  return name == "error" ? log::Level::kError : log::Level::kInfo;
+}
+
+}  // namespace
+
+int run_serve(const Words& words, const Environment& environment) {
+  const int64_t started_us = now_us();
+  const Verb& verb = serve_verb();
+  const Args args = parse_args(verb, expand_config(verb, words));
+  if (print_help(verb, args)) return 0;
+  const ServeOptions options = serve_options(args, environment);
+  log::set_level(level_of(options.log_level));
+  for (const std::string& note : args.notes()) log::info("{}", note);
+  if (!environment.use_deep_gemm.empty())
+    log::info("VLLM_USE_DEEP_GEMM: concerns GPUs; nothing to do on a CPU");
+
+  ServedModel model(options, environment);
+  server::Options http = server_options(options);
+  http.handle_signals = true;
+  server::Server server(http, model.service());
+  const bool any_address = options.host == "0.0.0.0" || options.host == "::";
+  log::info("listening on http://{}:{} ({}), ready after {} ms", options.host, server.port(),
+            any_address ? "all addresses" : "only this address; --host 0.0.0.0 for all",
+            (now_us() - started_us) / 1000);
+  const StatsLogger stats(model.engine(), options.log_stats);
+  return server.run() ? 0 : kExitCut;
+}
+
+}  // namespace minimax::cli

@@ -1,0 +1,220 @@
+#include "cli/wire.h"
+
+#include <fstream>
+#include <iterator>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/model_location.h"
+#include "model/plan.h"
+
+namespace minimax::cli {
+namespace {
+
+constexpr size_t kTemplateBytesMax = 4 << 20;
+
+std::string read_small_file(const std::filesystem::path& path) {
+  std::error_code code;
+  const uintmax_t size = std::filesystem::file_size(path, code);
+  if (code) return {};
+  if (size > kTemplateBytesMax)
+    throw Error("{}: {} bytes, more than {}", path.string(), size, kTemplateBytesMax);
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// The checkpoint's own template: a file, or a field of tokenizer_config.json. Only its identity sentence is
+// used.
+std::string read_chat_template(const std::filesystem::path& dir) {
+  std::string text = read_small_file(dir / "chat_template.jinja");
+  if (!text.empty()) return text;
+  const Result<Json> config = parse_json(read_small_file(dir / "tokenizer_config.json"));
+  const Json* field = config.ok() ? config->find("chat_template") : nullptr;
+  return field != nullptr && field->is_string() ? field->as_string() : "";
+}
+
+double number_of(const Json& value, std::string_view name) {
+  if (!value.is_number()) {
+    throw UsageError("--override-generation-config: {} must be a number, but is {}", name, value.type_name());
+  }
+  return value.as_double();
+}
+
+api::SamplingDefaults sampling_defaults(const ServeOptions& options, const model::GenerationConfig& own) {
+  api::SamplingDefaults defaults;
+  model::GenerationConfig source;
+  if (options.generation_config == "auto") {
+    source = own;
+  } else if (options.generation_config != "vllm") {
+    source = model::load_generation_config(options.generation_config);
+  }
+  if (source.temperature) defaults.temperature = *source.temperature;
+  if (source.top_p) defaults.top_p = *source.top_p;
+  if (source.top_k) defaults.top_k = *source.top_k;
+  if (source.min_p) defaults.min_p = *source.min_p;
+  if (source.repetition_penalty) defaults.repetition_penalty = *source.repetition_penalty;
+  if (!options.override_generation_config.is_object()) return defaults;
+  for (const auto& [name, value] : options.override_generation_config.as_object()) {
+    if (name == "temperature") {
+      defaults.temperature = number_of(value, name);
+    } else if (name == "top_p") {
+      defaults.top_p = number_of(value, name);
+    } else if (name == "top_k") {
+      defaults.top_k = static_cast<int64_t>(number_of(value, name));
+    } else if (name == "min_p") {
+      defaults.min_p = number_of(value, name);
+    } else if (name == "repetition_penalty") {
+      defaults.repetition_penalty = number_of(value, name);
+    } else if (name == "max_new_tokens") {
+      defaults.max_tokens = static_cast<int64_t>(number_of(value, name));
+    } else {
+      throw UsageError(
+          "--override-generation-config: {} is not known; expected temperature, top_p, top_k, min_p, "
+          "repetition_penalty or max_new_tokens",
+          name);
+    }
+  }
+  return defaults;
+}
+
+chat::ReasoningFormat reasoning_format(const std::string& parser) {
+  if (parser == "minimax_m2") return chat::ReasoningFormat::kMinimaxM2;
+  if (parser == "minimax_m2_append_think") return chat::ReasoningFormat::kAppendThink;
+  return chat::ReasoningFormat::kNone;
+}
+
+api::ServiceOptions service_options(const ServeOptions& options, const std::filesystem::path& dir,
+                                    const model::ModelConfig& config) {
+  const model::GenerationConfig generation = model::load_generation_config(dir);
+  api::ServiceOptions out;
+  out.served_names = options.served_names;
+  out.model_root = options.model;
+  out.version = MINIMAX_VERSION;
+  out.eos_ids = generation.eos_ids.empty() ? config.eos_ids : generation.eos_ids;
+  if (const auto identity = chat::find_identity(read_chat_template(dir)))
+    out.render.model_identity = *identity;
+  out.reasoning = reasoning_format(options.reasoning_parser);
+  out.tool_parser = !options.tool_call_parser.empty();
+  out.auto_tool_choice = options.auto_tool_choice;
+  out.exclude_tools_when_none = options.exclude_tools_when_none;
+  out.default_template_kwargs = options.default_template_kwargs;
+  out.defaults = sampling_defaults(options, generation);
+  if (options.seed_given) out.seed = options.seed;
+  out.priority_scheduling = options.priority_scheduling;
+  out.logprobs_max = options.max_logprobs;
+  out.prompt_tokens_details = options.prompt_tokens_details;
+  out.force_include_usage = options.force_include_usage;
+  out.log_requests = options.log_requests;
+  return out;
+}
+
+backend::ExecutorOptions executor_options(const ServeOptions& options, const ServePlan& plan,
+                                          int32_t vocab_size) {
+  backend::ExecutorOptions out;
+  out.name = options.backend;
+  out.arithmetic = options.arithmetic;
+  out.isa = options.isa;
+  out.threads = options.threads;
+  out.block_tokens = options.block_tokens;
+  out.kv_bytes = plan.kv_bytes;
+  out.step_rows_max = plan.step_rows_max;
+  out.step_sequences_max = plan.running_max;
+  out.context_tokens_max = plan.context_tokens_max;
+  out.vocab_size = vocab_size;
+  out.logprobs_max = options.max_logprobs;
+  return out;
+}
+
+}  // namespace
+
+ServedModel::ServedModel(const ServeOptions& options, const Environment& environment)
+    : dir_(locate_model(options.model, options.revision, options.download_dir, environment)),
+      config_(model::load_config(dir_)),
+      checkpoint_(model::Checkpoint::open(dir_)),
+      view_(model::bind_tensors(checkpoint_, config_.shape)),
+      tokenizer_(tokenizer::Tokenizer::load(
+          options.tokenizer_dir.empty() ? dir_ : std::filesystem::path(options.tokenizer_dir))),
+      plan_(plan_serve(options, config_.shape, read_machine())) {
+  if (tokenizer_.size() > config_.shape.vocab_rows) {
+    throw Error("{}: tokenizer.json has ids up to {}, but the model's vocab_size is {}", dir_.string(),
+                tokenizer_.size() - 1, config_.shape.vocab_rows);
+  }
+  log_plan(options);
+  executor_ = backend::make_executor(view_, executor_options(options, plan_, tokenizer_.size()));
+  for (const auto& [name, value] : executor_->report()) log::info("{}: {}", name, value);
+  metrics_ = std::make_unique<api::Metrics>(api::MetricsOptions{
+      .model_name = options.served_names.front(), .context_tokens_max = plan_.context_tokens_max});
+  const engine::Options engine_options{.policy = options.priority_scheduling
+                                                     ? engine::SchedulingPolicy::kPriority
+                                                     : engine::SchedulingPolicy::kFcfs,
+                                       .running_max = plan_.running_max,
+                                       .step_tokens_max = plan_.step_rows_max,
+                                       .context_tokens_max = plan_.context_tokens_max,
+                                       .waiting_requests_max = options.waiting_max,
+                                       .prefix_caching = options.prefix_caching};
+  engine_ = std::make_unique<engine::Engine>(*executor_, engine_options, metrics_.get());
+  service_ = std::make_unique<api::Service>(service_options(options, dir_, config_), tokenizer_, *engine_,
+                                            *metrics_);
+}
+
+void ServedModel::log_plan(const ServeOptions& options) const {
+  const model::ModelShape& shape = config_.shape;
+  const model::ParameterCount parameters = model::count_parameters(shape);
+  log::info("model {}: {} layers, hidden {}, {} experts top {}, {:.2f} M parameters, {:.2f} M active",
+            dir_.string(), shape.layers, shape.hidden, shape.experts, shape.experts_per_token,
+            static_cast<double>(parameters.total) / 1e6, static_cast<double>(parameters.active) / 1e6);
+  log::info("memory: weights {:.3f} GB, KV cache {:.3f} GB = {} tokens of {} bytes in blocks of {}",
+            static_cast<double>(checkpoint_.total_bytes()) / 1e9, static_cast<double>(plan_.kv_bytes) / 1e9,
+            plan_.kv_tokens, plan_.kv_token_bytes, options.block_tokens);
+  log::info("context {} tokens, {} sequences at once, {} rows a step, prefix caching {}",
+            plan_.context_tokens_max, plan_.running_max, plan_.step_rows_max,
+            options.prefix_caching ? "on" : "off");
+  log::info("tool parser {}, reasoning parser {}, auto tool choice {}",
+            options.tool_call_parser.empty() ? "none" : options.tool_call_parser,
+            options.reasoning_parser.empty() ? "none" : options.reasoning_parser,
+            options.auto_tool_choice ? "on" : "off");
+}
+
+server::Options server_options(const ServeOptions& options) {
+  server::Options out;
+  out.host = options.host;
+  out.port = options.port;
+  out.body_bytes_max = options.request_bytes_max;
+  out.request_timeout_s = options.request_timeout_s;
+  out.shutdown_timeout_s = options.shutdown_timeout_s;
+  out.access.api_keys = options.api_keys;
+  out.access.allowed_origins = options.allowed_origins;
+  out.access.allowed_methods = options.allowed_methods;
+  out.access.allowed_headers = options.allowed_headers;
+  out.access.allow_credentials = options.allow_credentials;
+  return out;
+}
+
+std::unique_ptr<LocalServer> LocalServer::start(const std::string& model, const Environment& environment) {
+  log::set_level(log::Level::kWarning);
+  ServeOptions options;
+  options.model = model;
+  options.served_names = {model};
+  options.port = 0;
+  options.running_max = 4;
+  options.max_model_len = -1;
+  options.tool_call_parser = "minimax_m2";
+  options.reasoning_parser = "minimax_m2";
+  options.auto_tool_choice = true;
+  std::unique_ptr<LocalServer> local(new LocalServer);
+  local->model_ = std::make_unique<ServedModel>(options, environment);
+  local->server_ = std::make_unique<server::Server>(server_options(options), local->model_->service());
+  local->thread_ = std::thread([server = local->server_.get()] { server->run(); });
+  return local;
+}
+
+LocalServer::~LocalServer() {
+  if (server_) server_->stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::string LocalServer::url() const {
+  return "http://127.0.0.1:" + std::to_string(server_->port());
+}
+
+}  // namespace minimax::cli

@@ -1,0 +1,61 @@
+#pragma once
+// The only place that builds the object graph: checkpoint, tokenizer, executor, engine, service, server.
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "api/service.h"
+#include "backend/factory.h"
+#include "cli/environment.h"
+#include "cli/plan.h"
+#include "cli/serve_options.h"
+#include "model/checkpoint.h"
+#include "model/tensors.h"
+#include "server/http.h"
+#include "tokenizer/tokenizer.h"
+
+namespace minimax::cli {
+
+// A model that answers. Members are in the order they need one another; destroyed in reverse.
+class ServedModel {
+ public:
+  // Throws Error. Logs what was resolved.
+  ServedModel(const ServeOptions& options, const Environment& environment);
+
+  api::Service& service() { return *service_; }
+  engine::Engine& engine() { return *engine_; }
+
+ private:
+  void log_plan(const ServeOptions& options) const;
+
+  std::filesystem::path dir_;
+  model::ModelConfig config_;
+  model::Checkpoint checkpoint_;
+  model::ModelView view_;
+  tokenizer::Tokenizer tokenizer_;
+  ServePlan plan_;
+  std::unique_ptr<executor::Executor> executor_;
+  std::unique_ptr<api::Metrics> metrics_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<api::Service> service_;
+};
+
+server::Options server_options(const ServeOptions& options);
+
+// A server of this process on a free port of the loopback, for `minimax chat MODEL`.
+class LocalServer {
+ public:
+  static std::unique_ptr<LocalServer> start(const std::string& model, const Environment& environment);
+  ~LocalServer();
+  std::string url() const;
+
+ private:
+  LocalServer() = default;
+  std::unique_ptr<ServedModel> model_;
+  std::unique_ptr<server::Server> server_;
+  std::thread thread_;
+};
+
+}  // namespace minimax::cli
