@@ -23,7 +23,6 @@ import numpy as np
 
 ARITHMETICS = ("exact", "bf16", "w8a16", "w8a8")
 
-
 def e4m3_table() -> np.ndarray:
     """Value of each of the 256 e4m3fn codes: bias 7, no infinities, 0x7f and 0xff are NaN."""
     code = np.arange(256)
@@ -32,25 +31,20 @@ def e4m3_table() -> np.ndarray:
     value[code & 127 == 127] = np.nan
     return np.where(code & 128, -value, value)
 
-
 def round_bits(x: np.ndarray, bits: int, exponent_min: int) -> np.ndarray:
     """Nearest even to `bits` significant bits, straight from float64 (no double rounding through fp32)."""
     leading = np.maximum(np.frexp(x)[1] - 1, exponent_min)
     quantum = np.ldexp(1.0, leading - bits + 1)
     return np.rint(x / quantum) * quantum
 
-
 def to_bf16(x: np.ndarray) -> np.ndarray:
     return round_bits(x, 8, -126)
-
 
 def to_fp32(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32).astype(np.float64)
 
-
 def to_e4m3(x: np.ndarray) -> np.ndarray:
     return np.clip(round_bits(x, 4, -6), -448.0, 448.0)
-
 
 def fp8_activations(x: np.ndarray) -> np.ndarray:
     """x after a round trip through per-token, per-128-column e4m3. A group of zeros keeps scale 1."""
@@ -59,7 +53,6 @@ def fp8_activations(x: np.ndarray) -> np.ndarray:
     amax = np.abs(groups).max(-1, keepdims=True)
     scale = np.where(amax > 0, to_fp32(amax / 448.0), 1.0)
     return (to_e4m3(to_fp32(groups / scale)) * scale).reshape(rows, width)
-
 
 class Checkpoint:
     """config.json and lazily read tensors of one or more .safetensors files."""
@@ -71,76 +64,59 @@ class Checkpoint:
         self.entries: dict[str, tuple[Path, int, dict]] = {}
         for path in sorted(Path(folder).glob("*.safetensors")):
             with path.open("rb") as file:
-                header_bytes = int.from_bytes(file.read(8), "little")
-                header = json.loads(file.read(header_bytes))
-            for name, entry in header.items():
-                if name != "__metadata__":
-                    self.entries[name] = (path, 8 + header_bytes, entry)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.entries
+                header = json.loads(file.read(header_bytes := int.from_bytes(file.read(8), "little")))
+            self.entries |= {name: (path, 8 + header_bytes, header[name]) for name in header if name != "__metadata__"}
 
     def tensor(self, name: str) -> np.ndarray:
         """The stored tensor widened to float64, without any block scale."""
         path, base, entry = self.entries[name]
         begin, end = entry["data_offsets"]
-        with path.open("rb") as file:
-            file.seek(base + begin)
-            raw = file.read(end - begin)
-        match entry["dtype"]:
-            case "F64" | "F32" | "F16":
-                value = np.frombuffer(raw, {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[entry["dtype"]])
-            case "BF16":
-                value = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-            case "F8_E4M3":
-                value = e4m3_table()[np.frombuffer(raw, np.uint8)]
-            case other:
-                raise ValueError(f"{name}: dtype {other} is not read here")
+        kind = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "F8_E4M3": "u1"}[entry["dtype"]]
+        value = np.fromfile(path, kind, (end - begin) // np.dtype(kind).itemsize, offset=base + begin)
+        if entry["dtype"] == "BF16":
+            value = (value.astype(np.uint32) << 16).view(np.float32)
+        elif entry["dtype"] == "F8_E4M3":
+            value = e4m3_table()[value]
         return value.astype(np.float64).reshape(entry["shape"])
 
     def weight(self, name: str) -> np.ndarray:
         """name + '.weight', dequantised where it is fp8, rounded as the arithmetic says."""
         weight = self.tensor(name + ".weight")
-        if name + ".weight_scale_inv" in self:
+        if name + ".weight_scale_inv" in self.entries:
             scale = self.tensor(name + ".weight_scale_inv").repeat(128, 0).repeat(128, 1)
             weight = weight * scale[: weight.shape[0], : weight.shape[1]]
         return to_bf16(weight) if self.arithmetic == "bf16" else weight
 
     def linear(self, x: np.ndarray, name: str) -> np.ndarray:
         """x @ weight^T: [rows, in] -> [rows, out]."""
-        if self.arithmetic == "w8a8" and name + ".weight_scale_inv" in self:
+        if self.arithmetic == "w8a8" and name + ".weight_scale_inv" in self.entries:
             x = fp8_activations(x)
         return self.stored(x @ self.weight(name).T)
 
-    def stored(self, x: np.ndarray) -> np.ndarray:
-        """An activation as a kernel leaves it in memory."""
+    def stored(self, x: np.ndarray) -> np.ndarray:  # an activation as a kernel leaves it in memory
         return x if self.arithmetic == "exact" else to_bf16(x)
 
-    def routed(self, x: np.ndarray) -> np.ndarray:
-        """A router's value: fp32 in every arithmetic but exact."""
+    def routed(self, x: np.ndarray) -> np.ndarray:  # a router's value
         return x if self.arithmetic == "exact" else to_fp32(x)
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
         mean_square = (x * x).mean(-1, keepdims=True)
         return self.stored(x / np.sqrt(mean_square + self.config["rms_norm_eps"]) * self.tensor(name + ".weight"))
 
-
 def rotate(weights: Checkpoint, x: np.ndarray, first_position: int) -> np.ndarray:
     """NeoX halves on the first rotary_dim of each head: pairs (i, i + rotary_dim / 2); the rest passes through."""
-    config = weights.config
+    config, head_dim = weights.config, weights.config["head_dim"]
     rope = config.get("rope_parameters") or {}
-    head_dim = config["head_dim"]
     rotary_dim = config.get("rotary_dim") or int(head_dim * rope.get("partial_rotary_factor", 1.0))
     theta = config.get("rope_theta") or rope["rope_theta"]
     half = rotary_dim // 2
-    position = first_position + np.arange(len(x), dtype=np.float64)
-    angle = position[:, None, None] * theta ** (-2.0 * np.arange(half) / rotary_dim)
+    position = first_position + np.arange(len(x), dtype=np.float64)[:, None, None]
+    angle = position * theta ** (-2.0 * np.arange(half) / rotary_dim)
     cos, sin = weights.routed(np.cos(angle)), weights.routed(np.sin(angle))
     heads = x.reshape(len(x), -1, head_dim)
     low, high, rest = heads[..., :half], heads[..., half:rotary_dim], heads[..., rotary_dim:]
     turned = np.concatenate([low * cos - high * sin, high * cos + low * sin, rest], -1)
     return weights.stored(turned.reshape(x.shape))
-
 
 def attention(weights: Checkpoint, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Causal, grouped heads, scale 1 / sqrt(head_dim). Softmax is not rounded inside."""
@@ -153,10 +129,8 @@ def attention(weights: Checkpoint, q: np.ndarray, k: np.ndarray, v: np.ndarray) 
     weight /= weight.sum(-1, keepdims=True)
     return weights.stored((weight @ v.repeat(group, 0)).transpose(1, 0, 2).reshape(rows, -1))
 
-
-def layer(weights: Checkpoint, n: int, h_in: np.ndarray, taps: dict | None = None, first_position: int = 0) -> np.ndarray:
-    """Layer n of `weights` on h_in [rows, hidden] -> [rows, hidden]. Taps are added under `layers.N.`."""
-    taps = {} if taps is None else taps
+def layer(weights: Checkpoint, n: int, h_in: np.ndarray, taps: dict[str, np.ndarray], first_position: int = 0) -> np.ndarray:
+    """Layer n on h_in [rows, hidden] -> [rows, hidden]. Adds its taps under `layers.N.`."""
     prefix, config = f"model.layers.{n}.", weights.config
 
     def tap(name: str, value: np.ndarray) -> np.ndarray:
@@ -194,32 +168,26 @@ def layer(weights: Checkpoint, n: int, h_in: np.ndarray, taps: dict | None = Non
     y = tap("moe", weights.stored(y))
     return tap("mlp_residual", weights.stored(h + y))
 
-
 def forward(weights: Checkpoint, ids: list[int]) -> dict[str, np.ndarray]:
     """All taps of the sequence `ids`, logits last."""
-    embedding = weights.tensor("model.embed_tokens.weight")
-    taps = {"embed": embedding[np.asarray(ids)]}
-    h = taps["embed"]
+    h = weights.tensor("model.embed_tokens.weight")[np.asarray(ids)]
+    taps = {"embed": h}
     for n in range(weights.config["num_hidden_layers"]):
         h = layer(weights, n, h, taps)
     taps["final_norm"] = weights.norm(h, "model.norm")
     taps["logits"] = weights.routed(taps["final_norm"] @ weights.weight("lm_head").T)
     return taps
 
-
 def save(path: str, taps: dict[str, np.ndarray], dtype: str) -> None:
     taps = {name: np.ascontiguousarray(x if x.dtype == np.int32 else x.astype(dtype)) for name, x in taps.items()}
     if not path.endswith(".safetensors"):
-        np.savez(path, **taps)
-        return
-    header, at = {}, 0
+        return np.savez(path, **taps)
+    header, at, kinds = {}, 0, {"int32": "I32", "float32": "F32", "float64": "F64"}
     for name, x in taps.items():
-        kind = {"int32": "I32", "float32": "F32", "float64": "F64"}[str(x.dtype)]
-        header[name] = {"dtype": kind, "shape": list(x.shape), "data_offsets": [at, at := at + x.nbytes]}
+        header[name] = {"dtype": kinds[str(x.dtype)], "shape": list(x.shape), "data_offsets": [at, at := at + x.nbytes]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     Path(path).write_bytes(len(text).to_bytes(8, "little") + text + b"".join(x.tobytes() for x in taps.values()))
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Float64 NumPy reference of the MiniMax-M2 forward.")
@@ -231,15 +199,13 @@ def main() -> None:
     parser.add_argument("--layer", type=int, help="run this one layer on --layer-input instead of the whole model")
     parser.add_argument("--layer-input", help="*.npy, [rows, hidden]: the hidden states the layer is given")
     options = parser.parse_args()
-    weights = Checkpoint(options.model, options.arithmetic)
+    weights, taps = Checkpoint(options.model, options.arithmetic), {}
     if options.layer is not None:
-        taps: dict[str, np.ndarray] = {}
         layer(weights, options.layer, np.load(options.layer_input).astype(np.float64), taps)
     else:
         taps = forward(weights, [int(x) for x in options.ids.split(",")])
         print("argmax of the last row:", int(taps["logits"][-1].argmax()))
     save(options.out, taps, options.tap_dtype)
-
 
 if __name__ == "__main__":
     main()

@@ -47,11 +47,11 @@ def greedy(model: TinyM2, prompts: list[list[int]], end: int, device: str) -> li
     room = ids.shape[1] + NEW_TOKENS
     caches = [tuple(torch.zeros(batch, s.kv_heads, room, s.head_dim, dtype=model.dtype, device=device) for _ in "kv") for _ in model.layers]
     x, _ = model.hidden(ids.to(device), caches)
-    token = model.logits(x[torch.arange(batch, device=device), lengths - 1])[:, :2029].argmax(-1)
+    token = model.logits(x[torch.arange(batch, device=device), lengths - 1]).argmax(-1)
     out, done, position = [token], token == end, lengths
     while len(out) < NEW_TOKENS and not bool(done.all()):
         x, _ = model.hidden(token[:, None], caches, position)
-        token = model.logits(x[:, 0])[:, :2029].argmax(-1)
+        token = model.logits(x[:, 0]).argmax(-1)
         out.append(token)
         done |= token == end
         position = position + 1
