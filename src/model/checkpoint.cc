@@ -90,6 +90,7 @@ ShardIndex read_index(const fs::path& path) {
       throw Error("{}: tensor {} comes twice.", path.string(), quote_name(name));
     index.files.emplace_back(file);
   }
+  if (index.files.empty()) throw Error("{}: \"weight_map\" is empty.", path.string());
   std::sort(index.files.begin(), index.files.end());
   index.files.erase(std::unique(index.files.begin(), index.files.end()), index.files.end());
   return index;
@@ -98,7 +99,8 @@ ShardIndex read_index(const fs::path& path) {
 void check_shards_exist(const fs::path& model_dir, const ShardIndex& index) {
   std::vector<std::string> missing;
   for (const std::string& file : index.files) {
-    if (!fs::exists(model_dir / file)) missing.push_back(file);
+    std::error_code code;
+    if (!fs::exists(model_dir / file, code)) missing.push_back(file);
   }
   if (missing.empty()) return;
   const size_t count = missing.size();
@@ -161,15 +163,17 @@ Checkpoint Checkpoint::open(const fs::path& model_dir) {
   auto impl = std::make_unique<Impl>();
   const fs::path single = model_dir / kSingleName;
   const fs::path index_path = model_dir / kIndexName;
-  const bool sharded = fs::exists(index_path);
-  if (sharded && fs::exists(single))
+  std::error_code code;  // a folder that cannot be read has neither
+  const bool sharded = fs::exists(index_path, code);
+  const bool whole = fs::exists(single, code);
+  if (sharded && whole)
     throw Error("{}: holds both {} and {}: keep one of them.", model_dir.string(), kSingleName, kIndexName);
   if (sharded) {
     const ShardIndex index = read_index(index_path);
     check_shards_exist(model_dir, index);
     for (const std::string& file : index.files) impl->add_file(model_dir / file);
     impl->check_index(index_path, index);
-  } else if (fs::exists(single)) {
+  } else if (whole) {
     impl->add_file(single);
   } else {
     throw Error("{}: expected {} or {}, found neither.", model_dir.string(), kSingleName, kIndexName);

@@ -1,7 +1,7 @@
 #pragma once
 // The tensors of a checkpoint in Hugging Face layout: model.safetensors, or shards named by
 // model.safetensors.index.json. Files are mapped, not read; a view stays valid as long as the Checkpoint
-// lives.
+// lives, provided that nobody makes the files shorter meanwhile (the kernel then ends the process by SIGBUS).
 
 #include <cstddef>
 #include <cstdint>

@@ -235,6 +235,8 @@ TEST_F(Folder, TheIndexCannotPointOutOfTheFolder) {
   EXPECT_THAT(error(), HasSubstr("expected a file name"));
   write_index(R"(["a"])");
   EXPECT_THAT(error(), HasSubstr("weight_map"));
+  write_index("{}");
+  EXPECT_THAT(error(), HasSubstr("\"weight_map\" is empty"));
   write("model.safetensors.index.json", "{}");
   EXPECT_THAT(error(), HasSubstr("weight_map"));
   write("model.safetensors.index.json", "");

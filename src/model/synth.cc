@@ -217,10 +217,11 @@ void write_tensors(const Plan& plan, const SynthOptions& options, const fs::path
   };
   const auto cores = static_cast<int32_t>(std::thread::hardware_concurrency());
   const int32_t count = std::clamp(options.threads > 0 ? options.threads : cores, 1, kThreadsMax);
-  std::vector<std::thread> threads;
-  for (int32_t i = 1; i < count; ++i) threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads) thread.join();
+  {
+    std::vector<std::jthread> threads;  // joined at the end of the block, whatever happens
+    for (int32_t i = 1; i < count; ++i) threads.emplace_back(work);
+    work();
+  }
   if (error) std::rethrow_exception(error);
 }
 

@@ -3,7 +3,7 @@
 // generation_config.json. For tests, for benchmarks of shapes nobody can download, and for one rank's share
 // of the true model. In a test prefer model/test_checkpoint.h, which also opens and removes it:
 //
-//   synthesise({.shape = small_test_shape()}, dir);        // fp8, 1.6 MB, some milliseconds
+//   synthesise({.shape = small_test_shape()}, dir);        // fp8, 2.9 MB, some milliseconds
 //   SynthOptions options{.shape = small_test_shape()};
 //   options.shape.fp8_block_rows = options.shape.fp8_block_cols = 0;   // the same in bf16
 //

@@ -1,5 +1,8 @@
 #include "model/synth.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -152,6 +155,65 @@ TEST(Synth, RefusesWhatItCannotWrite) {
   options.rank = 1;
   synthesise(options, folder.path());
   EXPECT_THROW(synthesise(options, folder.path()), Error) << "the folder holds a model already";
+}
+
+constexpr const char* kTokenizer = R"({"model": {"type": "BPE", "vocab": {"a": 0, "b": 255}},
+  "added_tokens": [{"id": 300, "content": "]~b]"}, {"id": 301, "content": "[e~["}]})";
+
+TEST(Synth, TakesATokenizerAlongAndItsIds) {
+  const TestFolder source, out;
+  std::ofstream(source.path() / "tokenizer.json") << kTokenizer;
+  std::ofstream(source.path() / "chat_template.jinja") << "template";
+  SynthOptions options{.shape = small_test_shape()};
+  options.tokenizer_json = source.path() / "tokenizer.json";
+  synthesise(options, out.path());
+  EXPECT_EQ(bytes_of_file(out.path() / "tokenizer.json"), kTokenizer);
+  EXPECT_EQ(bytes_of_file(out.path() / "chat_template.jinja"), "template");
+  EXPECT_FALSE(fs::exists(out.path() / "tokenizer_config.json"));
+  const GenerationConfig generation = load_generation_config(out.path());
+  EXPECT_EQ(generation.eos_ids, std::vector<int32_t>{301});
+  EXPECT_EQ(generation.bos_id, 300);
+  EXPECT_EQ(generation.top_k, 40);
+}
+
+TEST(Synth, RefusesATokenizerThatDoesNotFit) {
+  const TestFolder source;
+  SynthOptions options{.shape = small_test_shape()};
+  options.tokenizer_json = source.path() / "tokenizer.json";
+  const auto refused = [&](const std::string& text) {
+    std::ofstream(options.tokenizer_json) << text;
+    const TestFolder out;
+    EXPECT_THROW(synthesise(options, out.path()), Error) << text;
+    EXPECT_FALSE(fs::exists(out.path() / "config.json"));
+  };
+  EXPECT_THROW(synthesise(options, source.path()), Error) << "no such file";
+  refused("{}");
+  refused(R"({"model": {"vocab": {"a": 512}}})");
+  refused(R"({"model": {"vocab": {"a": "x"}}})");
+  refused(R"({"model": {"vocab": {}}, "added_tokens": [{"id": 512, "content": "]~b]"}]})");
+  refused(R"({"model": {"vocab": {}}, "added_tokens": [{"content": "]~b]"}]})");
+}
+
+TEST(Synth, AFailedWriteIsAnErrorNotACrash) {
+  const TestFolder folder;
+  SynthOptions options{.shape = small_test_shape(), .threads = 4};
+  options.progress = [](uint64_t, uint64_t) { throw Error("enough"); };
+  EXPECT_THROW(synthesise(options, folder.path()), Error);
+  EXPECT_FALSE(fs::exists(folder.path() / "config.json")) << "an interrupted run does not load";
+}
+
+TEST(Synth, ProgressEndsAtTheTotal) {
+  const TestFolder folder;
+  uint64_t last = 0, total = 0;
+  SynthOptions options{.shape = small_test_shape(), .threads = 2};
+  options.progress = [&](uint64_t done, uint64_t all) {
+    EXPECT_GT(done, last);
+    last = done;
+    total = all;
+  };
+  const SynthReport report = synthesise(options, folder.path());
+  EXPECT_EQ(last, total);
+  EXPECT_EQ(report.tensor_bytes, total);
 }
 
 }  // namespace
