@@ -23,7 +23,7 @@ QUANTISED = re.compile(r"\.(q_proj|k_proj|v_proj|o_proj|w1|w2|w3)\.weight$")
 def encode_e4m3(x: np.ndarray) -> np.ndarray:
     """float64 -> e4m3fn codes, nearest even, saturating at 448."""
     magnitude = np.minimum(np.abs(x), LARGEST)
-    exponent = np.maximum(np.frexp(magnitude)[1] - 1, -6)
+    exponent = np.where(magnitude > 0, np.maximum(np.frexp(magnitude)[1] - 1, -6), -6)  # frexp gives zero the exponent 0
     mantissa = np.rint(np.ldexp(magnitude, 3 - exponent)).astype(np.int64)  # 8 to 16; below 8 only in subnormals
     code = (exponent + 7) * 8 + mantissa - 8  # a mantissa of 16 carries into the exponent by itself
     return (np.minimum(code, 0x7E) | np.where(np.signbit(x), 0x80, 0)).astype(np.uint8)
