@@ -11,7 +11,9 @@
 namespace minimax::server {
 
 struct AccessOptions {
-  std::vector<std::string> api_keys;  // empty: none asked for. Guards the paths under /v1
+  // Empty: none asked for. Guards every path but those of probes and scrapers (/health, /ping, /version,
+  // /load, /metrics), as in the peer.
+  std::vector<std::string> api_keys;
   std::vector<std::string> allowed_origins{"*"}, allowed_methods{"*"}, allowed_headers{"*"};
   bool allow_credentials = false;
 };

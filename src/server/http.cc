@@ -1,0 +1,203 @@
+#include "server/http.h"
+
+#include <csignal>
+#include <thread>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "server/connection.h"
+
+namespace minimax::server {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+// Connections above the limit that are still told so; beyond, they are closed without a word.
+constexpr int64_t kRefusedConnectionsMax = 64;
+// Pause after a failed accept, e.g. when the process has no file descriptors left.
+constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
+
+void open_acceptor(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
+  acceptor.open(endpoint.protocol());
+  acceptor.set_option(tcp::acceptor::reuse_address(true));
+  acceptor.bind(endpoint);
+  acceptor.listen(asio::socket_base::max_listen_connections);
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(const Options& given, Handler handler)
+      : hub(given, std::move(handler)),
+        io(std::max(1, given.io_threads)),
+        control(asio::make_strand(io)),
+        acceptor(control),
+        retry(control),
+        shutdown(control),
+        signals(control) {
+    listen();
+  }
+
+  void listen() {
+    const Options& options = hub.options();
+    error_code error;
+    tcp::resolver resolver(io);
+    const auto found = resolver.resolve(options.host, std::to_string(options.port),
+                                        tcp::resolver::passive | tcp::resolver::numeric_service, error);
+    if (error || found.empty()) {
+      throw Error("cannot listen on {}:{}: {} (--host takes an address or a name of this machine)",
+                  options.host, options.port, error.message());
+    }
+    try {
+      open_acceptor(acceptor, found.begin()->endpoint());
+    } catch (const boost::system::system_error& failed) {
+      throw Error("cannot listen on {}:{}: {} (choose another with --host and --port)", options.host,
+                  options.port, failed.code().message());
+    }
+    port = acceptor.local_endpoint().port();
+  }
+
+  void accept() {
+    acceptor.async_accept(asio::make_strand(io), [this](error_code error, tcp::socket socket) {
+      if (error == asio::error::operation_aborted || hub.draining()) return;
+      if (error) {
+        log::warning("cannot accept a connection: {}", error.message());
+        retry.expires_after(kAcceptRetry);
+        retry.async_wait([this](error_code cancelled) {
+          if (!cancelled) accept();
+        });
+        return;
+      }
+      const int64_t open = hub.count();
+      if (open < hub.options().connections_max) {
+        std::make_shared<Connection>(std::move(socket), hub)->start();
+      } else if (open < hub.options().connections_max + kRefusedConnectionsMax) {
+        std::make_shared<Connection>(std::move(socket), hub)->refuse();
+      }
+      accept();
+    });
+  }
+
+  void await_signals() {
+    signals.add(SIGTERM);
+    signals.add(SIGINT);
+    await_signal();
+  }
+
+  void await_signal() {
+    signals.async_wait([this](error_code error, int) {
+      if (error) return;
+      if (hub.draining()) {
+        stop();
+        return;
+      }
+      log::info("draining: open requests have {} s to finish; a second signal ends them",
+                hub.options().shutdown_timeout_s);
+      drain();
+      await_signal();
+    });
+  }
+
+  void drain() {
+    asio::post(control, [this] {
+      if (hub.draining()) return;
+      error_code ignored;
+      acceptor.close(ignored);
+      if (on_drain) on_drain();
+      shutdown.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
+          std::chrono::duration<double>(hub.options().shutdown_timeout_s)));
+      shutdown.async_wait([this](error_code cancelled) {
+        if (!cancelled) stop();
+      });
+      hub.start_drain([this] { io.stop(); });
+    });
+  }
+
+  void stop() {
+    cut = true;
+    io.stop();
+  }
+
+  bool run() {
+    accept();
+    if (hub.options().handle_signals) await_signals();
+    std::vector<std::thread> threads;
+    for (int i = 1; i < hub.options().io_threads; ++i) threads.emplace_back([this] { loop(); });
+    loop();
+    for (std::thread& thread : threads) thread.join();
+    bool all_answered = true;
+    hub.for_each([&](Connection& connection) { all_answered = all_answered && !connection.busy(); });
+    return all_answered || !cut;
+  }
+
+  void loop() {
+    while (true) {
+      try {
+        io.run();
+        return;
+      } catch (const std::exception& error) {
+        log::error("an I/O handler failed: {}", error.what());
+      }
+    }
+  }
+
+  ~Impl() {
+    io.stop();
+    hub.end_workers();
+    // No thread of ours runs any more. Those of the engine may still signal: cut them off before the event
+    // loop dies, and with it the handlers that hold the connections.
+    hub.for_each([](Connection& connection) { connection.abandon(); });
+  }
+
+  Hub hub;
+  std::function<void()> on_drain;
+  asio::io_context io;
+  asio::strand<asio::io_context::executor_type> control;  // what follows is used on it alone
+  tcp::acceptor acceptor;
+  asio::steady_timer retry;
+  asio::steady_timer shutdown;
+  asio::signal_set signals;
+  int port = 0;
+  std::atomic<bool> cut{false};
+};
+
+Server::Server(const Options& options, Handler handler)
+    : impl_(std::make_unique<Impl>(options, std::move(handler))) {}
+
+Server::Server(const Options& options, api::Service& service)
+    : Server(options, make_handler(options.access, service)) {
+  impl_->on_drain = [&service] { service.drain(); };
+}
+
+Server::~Server() = default;
+
+int Server::port() const {
+  return impl_->port;
+}
+
+bool Server::run() {
+  return impl_->run();
+}
+
+void Server::drain() {
+  impl_->drain();
+}
+
+void Server::stop() {
+  impl_->stop();
+}
+
+int64_t Server::open_connections() const {
+  return impl_->hub.count();
+}
+
+}  // namespace minimax::server

@@ -1,0 +1,71 @@
+#include <boost/asio/post.hpp>
+
+#include "server/connection.h"
+
+namespace minimax::server {
+
+Hub::Hub(const Options& options, Handler handler)
+    : options_(options),
+      handler_(std::move(handler)),
+      workers_(std::in_place, static_cast<size_t>(options.worker_threads)) {}
+
+void Hub::end_workers() {
+  workers_->stop();
+  workers_->join();
+  workers_.reset();
+}
+
+void Hub::add(Connection* connection) {
+  const std::lock_guard lock(mutex_);
+  connections_.insert(connection);
+}
+
+void Hub::remove(Connection* connection) {
+  std::function<void()> on_empty;
+  {
+    const std::lock_guard lock(mutex_);
+    connections_.erase(connection);
+    if (connections_.empty()) on_empty = std::exchange(on_empty_, nullptr);
+  }
+  if (on_empty) on_empty();
+}
+
+int64_t Hub::count() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(connections_.size());
+}
+
+void Hub::for_each(const std::function<void(Connection&)>& visit) {
+  const std::lock_guard lock(mutex_);
+  for (Connection* connection : connections_) visit(*connection);
+}
+
+void Hub::start_drain(std::function<void()> on_empty) {
+  draining_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!connections_.empty()) {
+      on_empty_ = std::exchange(on_empty, nullptr);
+      // Under the lock no connection can end, and drain() only posts.
+      for (Connection* connection : connections_) connection->drain();
+    }
+  }
+  if (on_empty) on_empty();
+}
+
+void Wake::signal() {
+  // The lock is held while the wake is posted, so that cut() knows that nobody touches the executor any more.
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<Connection> connection = connection_.lock();
+  if (!connection || connection->woken_.exchange(true)) return;
+  const auto executor = connection->socket_.get_executor();
+  // Moved, not copied: the last reference must never die on the engine's thread.
+  boost::asio::post(executor, [connection = std::move(connection)] { connection->on_wake(); });
+}
+
+void Wake::cut() {
+  const std::lock_guard lock(mutex_);
+  connection_.reset();
+}
+
+}  // namespace minimax::server
