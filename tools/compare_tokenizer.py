@@ -3,9 +3,10 @@
     python3 tools/compare_tokenizer.py --program build/cpu/src/tokenizer/tokenizer_ids [--model models/tiny-m2]
         [--n 5000] [--seed 1]
 
-Needs the package `tokenizers` (pip). Three sets of texts: every assigned code point in four surroundings (differences
-are listed: the two sides may know different versions of Unicode), `--n` random texts (scripts, code, emoji, combining
-marks, long runs, added tokens), and the repository's own files.
+Needs the package `tokenizers` (pip). Compared are the pieces before merging, for every code point in five surroundings
+(the two sides may know different versions of Unicode: code points that this Python does not know are listed, but do
+not count), and ids and decoded text of `--n` random texts (scripts, code, emoji, combining marks, long runs, added
+tokens; code points of this Python's Unicode) and of the repository's own files.
 """
 import argparse
 import json
@@ -54,14 +55,14 @@ def random_text(r: random.Random, markers: list[str]) -> str:
             pieces.append(marker if r.random() < 0.7 else marker[:r.randint(1, len(marker))])
         else:
             pieces.append(r.choice(" \n\t") * r.randint(1, 5))
-    return "".join(pieces)
+    return "".join(c for c in "".join(pieces) if unicodedata.category(c) != "Cn")
 
 
 class Ours:
     def __init__(self, program: str, model: Path):
         self.command = [program, str(model)]
 
-    def __call__(self, texts: list[str]) -> list[dict]:
+    def __call__(self, texts: list) -> list:
         lines = "".join(json.dumps(text) + "\n" for text in texts)
         done = subprocess.run(self.command, input=lines, capture_output=True, text=True, encoding="utf-8")
         if done.returncode != 0:
@@ -83,22 +84,39 @@ def compare(theirs: Tokenizer, ours: Ours, texts: list[str]) -> list[str]:
     return different
 
 
+def compare_splits(theirs: Tokenizer, ours: Ours, texts: list[str]) -> list[str]:
+    """The texts that are cut in other pieces before merging."""
+    different = []
+    for text, pieces in zip(texts, ours([{"split": text} for text in texts])):
+        if pieces != [text[begin:end] for _, (begin, end) in theirs.pre_tokenizer.pre_tokenize_str(text)]:
+            different.append(text)
+    return different
+
+
+def runs(points: list[int]) -> str:
+    out: list[list[int]] = []
+    for point in sorted(points):
+        if out and out[-1][1] == point - 1:
+            out[-1][1] = point
+        else:
+            out.append([point, point])
+    return " ".join(f"{low:04X}" if low == high else f"{low:04X}-{high:04X}" for low, high in out)
+
+
 def compare_code_points(theirs: Tokenizer, ours: Ours) -> bool:
     points = [point for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
-    different: dict[str, list[int]] = {}
-    surroundings = ["{0}", "a{0}b", " {0}{0} 1", "\n{0}A{0}!{0}\n"]
-    batch = [point for point in points if unicodedata.category(chr(point)) not in ("Cn", "Co")]
+    surroundings = ["{0}", "a{0}b", "A{0}'t", " {0}{0} 1{0}", "\n{0}A{0}!{0}\n"]
+    different: set[int] = set()
     for surrounding in surroundings:
-        texts = [surrounding.format(chr(point)) for point in batch]
-        for text in compare(theirs, ours, texts):
-            point = batch[texts.index(text)]
-            different.setdefault(unicodedata.category(chr(point)), []).append(point)
-    print(f"code points: {len(batch)} assigned (Unicode {unicodedata.unidata_version}), each in {len(surroundings)} "
-          f"surroundings: {sum(len(set(v)) for v in different.values())} differ")
-    for category, found in sorted(different.items()):
-        found = sorted(set(found))
-        print(f"  {category}: {len(found)}: {' '.join(f'U+{point:04X}' for point in found[:12])}{' ...' * (len(found) > 12)}")
-    return not different
+        texts = {surrounding.format(chr(point)): point for point in points}
+        different.update(texts[text] for text in compare_splits(theirs, ours, list(texts)))
+    unassigned = {point for point in different if unicodedata.category(chr(point)) == "Cn"}
+    print(f"splits: {len(points)} code points in {len(surroundings)} surroundings: {len(different - unassigned)} differ "
+          f"of those assigned in Unicode {unicodedata.unidata_version}, {len(unassigned)} of the others")
+    for name, found in [("assigned", different - unassigned), ("others", unassigned)]:
+        if found:
+            print(f"  {name}: {runs(list(found))}")
+    return not different - unassigned
 
 
 def main() -> None:
@@ -117,7 +135,7 @@ def main() -> None:
     r = random.Random(options.seed)
     texts = [random_text(r, markers) for _ in range(options.n)]
     for name, set_of_texts in [("random texts", texts), ("files", files())]:
-        different = compare(theirs, ours, set_of_texts)
+        different = sorted({*compare(theirs, ours, set_of_texts), *compare_splits(theirs, ours, set_of_texts)})
         print(f"{name}: {len(set_of_texts)}, {sum(map(len, set_of_texts))} characters: {len(different)} differ")
         if different:
             shortest = min(different, key=len)

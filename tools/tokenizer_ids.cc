@@ -7,16 +7,39 @@
 // {"ids": [...], "text": decoded, "without_special": decoded}.
 
 #include <exception>
+#include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include "base/json.h"
+#include "tokenizer/definition.h"
+#include "tokenizer/split.h"
 #include "tokenizer/tokenizer.h"
 
 namespace minimax {
 namespace {
 
-int run(const char* model_dir) {
+Json encoded(const tokenizer::Tokenizer& tokenizer, const Json& line) {
+  std::vector<tokenizer::TextSpan> spans;
+  if (line.is_string()) {
+    spans.push_back({line.as_string(), true});
+  } else {
+    for (const Json& span : line.as_array()) {
+      spans.push_back({span.as_array()[0].as_string(), span.as_array()[1].as_bool()});
+    }
+  }
+  const std::vector<tokenizer::TokenId> ids = tokenizer.encode(spans);
+  return Json::object({{"ids", Json(Json::Array(ids.begin(), ids.end()))},
+                       {"text", tokenizer.decode(ids, false)},
+                       {"without_special", tokenizer.decode(ids, true)}});
+}
+
+int run(const std::string& model_dir) {
   const tokenizer::Tokenizer tokenizer = tokenizer::Tokenizer::load(model_dir);
+  const std::string file_name = model_dir + "/tokenizer.json";
+  std::stringstream file;
+  file << std::ifstream(file_name).rdbuf();
+  const tokenizer::Splitter splitter(tokenizer::parse_definition(file.str(), file_name).splits, file_name);
   std::string line;
   while (std::getline(std::cin, line)) {
     const Result<Json> parsed = parse_json(line);
@@ -24,21 +47,12 @@ int run(const char* model_dir) {
       std::cerr << parsed.failure().message << "\n";
       return 1;
     }
-    std::vector<tokenizer::TextSpan> spans;
-    if (parsed->is_string()) {
-      spans.push_back({parsed->as_string(), true});
+    if (const Json* text = parsed->find("split")) {
+      const std::vector<std::string_view> pieces = splitter.split(text->as_string());
+      std::cout << to_string(Json(Json::Array(pieces.begin(), pieces.end()))) << "\n";
     } else {
-      for (const Json& span : parsed->as_array()) {
-        spans.push_back({span.as_array()[0].as_string(), span.as_array()[1].as_bool()});
-      }
+      std::cout << to_string(encoded(tokenizer, *parsed)) << "\n";
     }
-    const std::vector<tokenizer::TokenId> ids = tokenizer.encode(spans);
-    Json answer = Json::object();
-    Json::Array numbers(ids.begin(), ids.end());
-    answer.set("ids", std::move(numbers));
-    answer.set("text", tokenizer.decode(ids, false));
-    answer.set("without_special", tokenizer.decode(ids, true));
-    std::cout << to_string(answer) << "\n";
   }
   return 0;
 }
