@@ -18,6 +18,7 @@ from typing import Any
 from generate import dialogue
 
 CALLS_MIN, ANSWERS_MIN = 0.98, 0.95
+MARGIN = 200  # tokens a user or a result may add to a conversation between two replies
 Message = dict[str, Any]
 
 
@@ -67,7 +68,8 @@ def streamed(response: Any) -> tuple[Message, dict]:
     return message, usage
 
 
-def ask(options: argparse.Namespace, messages: list[Message], tools: list | None, counts: Counts) -> Message:
+def ask(options: argparse.Namespace, messages: list[Message], tools: list | None, counts: Counts) -> tuple[Message, int]:
+    """The server's reply, and the tokens that the conversation now takes."""
     body: dict[str, Any] = {"model": options.model, "messages": messages, "temperature": 0, "max_completion_tokens": options.max_tokens}
     if tools:
         body["tools"] = tools
@@ -79,9 +81,10 @@ def ask(options: argparse.Namespace, messages: list[Message], tools: list | None
         else:
             whole = json.load(response)
             message, usage = whole["choices"][0]["message"], whole.get("usage") or {}
-    counts.prompt_tokens += usage.get("prompt_tokens", 0)
-    counts.completion_tokens += usage.get("completion_tokens", 0)
-    return message
+    prompt_tokens, completion_tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    counts.prompt_tokens += prompt_tokens
+    counts.completion_tokens += completion_tokens
+    return message, prompt_tokens + completion_tokens
 
 
 def called(message: Message) -> list[tuple[str, Any]]:
@@ -115,6 +118,7 @@ def as_client(message: Message) -> Message:
 def run(options: argparse.Namespace, seed: int) -> Counts:
     counts, sent, conversation = Counts(), [], dialogue(seed, held_out=True)
     ids: list[str] = []  # of the calls that wait for their results
+    held = 0
     for expected in conversation["messages"]:
         if expected["role"] == "tool":
             sent.append(expected | {"tool_call_id": ids.pop(0)})
@@ -122,7 +126,9 @@ def run(options: argparse.Namespace, seed: int) -> Counts:
         if expected["role"] != "assistant":
             sent.append(expected)
             continue
-        found = ask(options, sent, conversation.get("tools"), counts)
+        if held > options.context - options.max_tokens - MARGIN:
+            break  # the rest of a very long dialogue does not fit
+        found, held = ask(options, sent, conversation.get("tools"), counts)
         if expected.get("tool_calls"):
             counts.calls += 1
             right = same(called(found), called(expected))
@@ -151,6 +157,7 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--max-tokens", type=int, default=512)
+    parser.add_argument("--context", type=int, default=4096, help="of the served model, in tokens")
     parser.add_argument("--timeout", type=float, default=300)
     parser.add_argument("--show", type=int, default=3, help="wrong replies to print")
     options = parser.parse_args()
