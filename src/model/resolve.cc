@@ -94,7 +94,7 @@ fs::path resolve_model(const std::string& model, const std::string& revision,
         model, command);
   std::string folder = "models--" + model;
   folder.replace(folder.find('/'), 1, "--");
-  const fs::path snapshot = snapshot_of(cache / folder, wanted);
+  fs::path snapshot = snapshot_of(cache / folder, wanted);
   if (snapshot.empty())
     throw Error("{}: there is no such folder, and revision {} is not in the hub's cache {}. {}", model,
                 wanted, cache.string(), command);

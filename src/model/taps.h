@@ -29,10 +29,12 @@ inline constexpr std::string_view kRouterScores = "router_scores";  // [rows, ex
 inline constexpr std::string_view kExpertIds =
     "expert_ids";  // [rows, experts_per_token], by falling score + bias
 inline constexpr std::string_view kExpertWeights = "expert_weights";  // [rows, experts_per_token], sum 1
-inline constexpr std::string_view kMoe = "moe";                       // [rows, hidden]
-inline constexpr std::string_view kMlpResidual = "mlp_residual";      // [rows, hidden]
-inline constexpr std::string_view kFinalNorm = "final_norm";          // [rows, hidden]
-inline constexpr std::string_view kLogits = "logits";                 // [rows, vocab_rows]
+// silu(gate) * up of each chosen expert, slot by slot: [rows, experts_per_token * expert_width]. Optional.
+inline constexpr std::string_view kExpertInner = "expert_inner";
+inline constexpr std::string_view kMoe = "moe";                   // [rows, hidden]
+inline constexpr std::string_view kMlpResidual = "mlp_residual";  // [rows, hidden]
+inline constexpr std::string_view kFinalNorm = "final_norm";      // [rows, hidden]
+inline constexpr std::string_view kLogits = "logits";             // [rows, vocab_rows]
 }  // namespace taps
 
 // Called by a forward at each tap. layer is -1 outside the layers; expert ids come as floats.
