@@ -19,6 +19,7 @@
 
 #include "backend/common/arithmetic.h"
 #include "backend/ref/forward.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "model/checkpoint.h"
@@ -106,13 +107,16 @@ Work read_inputs(const std::string& path, const model::ModelShape& shape) {
 class Recorder : public model::TapSink {
  public:
   void tap(std::string_view name, int32_t layer, int64_t rows, int64_t width, const float* values) override {
-    model::HeaderEntry entry;
-    entry.name = layer < 0 ? std::string(name) : fmt::format("layers.{}.{}", layer, name);
-    entry.shape = {rows, width};
-    entry.bytes = static_cast<uint64_t>(rows * width) * sizeof(float);
+    const std::string full_name = layer < 0 ? std::string(name) : fmt::format("layers.{}.{}", layer, name);
     const auto* bytes = reinterpret_cast<const char*>(values);
-    data_.insert(data_.end(), bytes, bytes + entry.bytes);
-    entries_.push_back(std::move(entry));
+    const auto size = static_cast<uint64_t>(rows * width) * sizeof(float);
+    data_.insert(data_.end(), bytes, bytes + size);
+    // A forward may show a tap in runs of rows, one after the other.
+    if (entries_.empty() || entries_.back().name != full_name)
+      entries_.push_back({full_name, model::DType::kF32, {0, width}, 0, 0});
+    CHECK_EQ(entries_.back().shape[1], width);
+    entries_.back().shape[0] += rows;
+    entries_.back().bytes += size;
   }
 
   void write(const std::string& path) const {

@@ -107,8 +107,9 @@ std::vector<float> Forward::experts_part(int32_t n, std::span<const float> x) co
       std::vector<float>(routing.ids.begin(), routing.ids.end()));
   tap(taps::kExpertWeights, n, shape.experts_per_token, routing.weights);
 
-  // y [rows, slots, hidden]: expert by expert, so that each weight is read once for all of its rows.
-  std::vector<float> y(rows * slots * hidden);
+  // Expert by expert, so that each weight is read once for all of its rows; results slot by slot.
+  const auto width = static_cast<size_t>(shape.expert_width);
+  std::vector<float> y(rows * slots * hidden), inners(rows * slots * width);
   for (int32_t e = 0; e < shape.experts; ++e) {
     std::vector<size_t> parts;  // row * slots + slot
     std::vector<float> input;
@@ -123,11 +124,15 @@ std::vector<float> Forward::experts_part(int32_t n, std::span<const float> x) co
     const std::vector<float> inner =
         swiglu(linear(input, expert.gate, format_), linear(input, expert.up, format_));
     const std::vector<float> output = linear(inner, expert.down, format_);
-    for (size_t i = 0; i < parts.size(); ++i)
+    for (size_t i = 0; i < parts.size(); ++i) {
+      std::copy_n(inner.begin() + static_cast<ptrdiff_t>(i * width), width,
+                  inners.begin() + static_cast<ptrdiff_t>(parts[i] * width));
       std::copy_n(output.begin() + static_cast<ptrdiff_t>(i * hidden), hidden,
                   y.begin() + static_cast<ptrdiff_t>(parts[i] * hidden));
+    }
   }
   std::vector<float> out = combine(y, routing.weights, static_cast<int64_t>(rows), shape.experts_per_token);
+  tap(taps::kExpertInner, n, int64_t{shape.experts_per_token} * shape.expert_width, inners);
   tap(taps::kMoe, n, shape.hidden, out);
   return out;
 }

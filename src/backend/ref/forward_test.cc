@@ -55,24 +55,26 @@ const model::ModelView& small_model() {
 TEST(Forward, ShowsEveryTapOfEveryLayerOnceWithItsWidth) {
   const model::ModelShape& shape = small_model().shape;
   const ForwardRun run(small_model());
-  const std::map<std::string_view, int64_t> layer_widths = {{taps::kAttnNorm, shape.hidden},
-                                                            {taps::kQProj, shape.q_width()},
-                                                            {taps::kKProj, shape.kv_width()},
-                                                            {taps::kVProj, shape.kv_width()},
-                                                            {taps::kQNorm, shape.q_width()},
-                                                            {taps::kKNorm, shape.kv_width()},
-                                                            {taps::kQRope, shape.q_width()},
-                                                            {taps::kKRope, shape.kv_width()},
-                                                            {taps::kAttn, shape.q_width()},
-                                                            {taps::kOProj, shape.hidden},
-                                                            {taps::kAttnResidual, shape.hidden},
-                                                            {taps::kMlpNorm, shape.hidden},
-                                                            {taps::kRouterLogits, shape.experts},
-                                                            {taps::kRouterScores, shape.experts},
-                                                            {taps::kExpertIds, shape.experts_per_token},
-                                                            {taps::kExpertWeights, shape.experts_per_token},
-                                                            {taps::kMoe, shape.hidden},
-                                                            {taps::kMlpResidual, shape.hidden}};
+  const std::map<std::string_view, int64_t> layer_widths = {
+      {taps::kAttnNorm, shape.hidden},
+      {taps::kQProj, shape.q_width()},
+      {taps::kKProj, shape.kv_width()},
+      {taps::kVProj, shape.kv_width()},
+      {taps::kQNorm, shape.q_width()},
+      {taps::kKNorm, shape.kv_width()},
+      {taps::kQRope, shape.q_width()},
+      {taps::kKRope, shape.kv_width()},
+      {taps::kAttn, shape.q_width()},
+      {taps::kOProj, shape.hidden},
+      {taps::kAttnResidual, shape.hidden},
+      {taps::kMlpNorm, shape.hidden},
+      {taps::kRouterLogits, shape.experts},
+      {taps::kRouterScores, shape.experts},
+      {taps::kExpertIds, shape.experts_per_token},
+      {taps::kExpertWeights, shape.experts_per_token},
+      {taps::kExpertInner, int64_t{shape.experts_per_token} * shape.expert_width},
+      {taps::kMoe, shape.hidden},
+      {taps::kMlpResidual, shape.hidden}};
   const auto expect_tap = [&](const std::string& name, int64_t width) {
     ASSERT_TRUE(run.recorder.seen.contains(name)) << name;
     const Recorder::Tap& tap = run.recorder.seen.at(name);
