@@ -7,14 +7,9 @@
 
 #include "base/json.h"
 #include "tokenizer/byte_alphabet.h"
+#include "tokenizer/family_scanner.h"
 
 namespace minimax::tokenizer {
-
-// The family's split, which is the published one of o200k.
-inline constexpr std::string_view kFamilySplit =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // Merges are pairs of texts (not in the byte alphabet); each makes the next id from 256 on. Added tokens
 // follow from id 1000 on: special first, then those that stay visible.

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/utf8.h"
+#include "tokenizer/family_scanner.h"
 
 namespace minimax::tokenizer {
 namespace {
@@ -46,9 +47,7 @@ struct FreeMatch {
   void operator()(pcre2_match_data* match) const { pcre2_match_data_free(match); }
 };
 
-}  // namespace
-
-class Splitter::Pattern {
+class Pattern {
  public:
   Pattern(const SplitRule& rule, const std::string& file_name) : drop_gaps_(rule.drop_gaps) {
     const std::string regex = spell_out_spaces(rule.regex);
@@ -99,8 +98,34 @@ class Splitter::Pattern {
   bool drop_gaps_;
 };
 
-Splitter::Splitter(const std::vector<SplitRule>& rules, const std::string& file_name) {
-  for (const SplitRule& rule : rules) patterns_.emplace_back(rule, file_name);
+}  // namespace
+
+class Splitter::Stage {
+ public:
+  Stage(const SplitRule& rule, const std::string& file_name, Engine engine) {
+    // The family's pattern covers every text, so whether gaps are dropped makes no difference.
+    if (engine == Engine::kFastest && rule.regex == kFamilySplit) {
+      scanner_ = std::make_unique<FamilyScanner>();
+    } else {
+      pattern_ = std::make_unique<Pattern>(rule, file_name);
+    }
+  }
+
+  void split(std::string_view text, std::vector<std::string_view>& pieces) const {
+    if (scanner_ != nullptr) {
+      scanner_->split(text, pieces);
+    } else {
+      pattern_->split(text, pieces);
+    }
+  }
+
+ private:
+  std::unique_ptr<Pattern> pattern_;  // one of the two
+  std::unique_ptr<FamilyScanner> scanner_;
+};
+
+Splitter::Splitter(const std::vector<SplitRule>& rules, const std::string& file_name, Engine engine) {
+  for (const SplitRule& rule : rules) stages_.emplace_back(rule, file_name, engine);
 }
 Splitter::~Splitter() = default;
 Splitter::Splitter(Splitter&&) noexcept = default;
@@ -129,21 +154,21 @@ std::vector<std::string_view> Splitter::split(std::string_view text) const {
   std::vector<std::string_view> pieces;
   std::vector<std::string_view> split_again;
   for (const auto& [run, run_valid] : runs) {
-    if (!run_valid || patterns_.empty()) {
+    if (!run_valid || stages_.empty()) {
       pieces.push_back(run);
       continue;
     }
-    if (patterns_.size() == 1) {
-      patterns_[0].split(run, pieces);
+    if (stages_.size() == 1) {
+      stages_[0].split(run, pieces);
       continue;
     }
-    std::vector<std::string_view> stage{run};
-    for (const Pattern& pattern : patterns_) {
+    std::vector<std::string_view> so_far{run};
+    for (const Stage& one : stages_) {
       split_again.clear();
-      for (const std::string_view piece : stage) pattern.split(piece, split_again);
-      stage.swap(split_again);
+      for (const std::string_view piece : so_far) one.split(piece, split_again);
+      so_far.swap(split_again);
     }
-    pieces.insert(pieces.end(), stage.begin(), stage.end());
+    pieces.insert(pieces.end(), so_far.begin(), so_far.end());
   }
   return pieces;
 }

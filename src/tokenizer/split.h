@@ -1,6 +1,6 @@
 #pragma once
 // Pre-tokenization: text to pieces that are merged each on its own, by the regular expressions of
-// tokenizer.json, run by PCRE2.
+// tokenizer.json, run by PCRE2; the family's own by a scanner that gives the same pieces (family_scanner.h).
 
 #include <memory>
 #include <string>
@@ -24,8 +24,11 @@ inline constexpr std::string_view kGpt2Split =
 // Immutable after construction, used from all threads.
 class Splitter {
  public:
+  enum class Engine { kFastest, kRegexOnly };
+
   // Each rule splits the pieces of the one before. Throws Error naming file and field if PCRE2 refuses one.
-  Splitter(const std::vector<SplitRule>& rules, const std::string& file_name);
+  Splitter(const std::vector<SplitRule>& rules, const std::string& file_name,
+           Engine engine = Engine::kFastest);
   ~Splitter();
   Splitter(Splitter&&) noexcept;
   Splitter& operator=(Splitter&&) noexcept;
@@ -35,8 +38,8 @@ class Splitter {
   std::vector<std::string_view> split(std::string_view text) const;
 
  private:
-  class Pattern;
-  std::vector<Pattern> patterns_;
+  class Stage;
+  std::vector<Stage> stages_;
 };
 
 }  // namespace minimax::tokenizer
