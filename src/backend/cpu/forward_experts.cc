@@ -1,0 +1,130 @@
+// The experts of a step. All rows that chose an expert go through it together, so that its weights are read
+// from memory once; each row keeps its own sums, added in the order of its choice.
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/forward.h"
+#include "base/check.h"
+
+namespace minimax::backend::cpu {
+
+namespace taps = model::taps;
+
+void Forward::route(const std::vector<float>& bias) {
+  expert_ids_.resize(static_cast<size_t>(rows_ * shape_.experts_per_token));
+  threads_.run(rows_, grain(rows_, 20.0 * shape_.experts), [&](int64_t begin, int64_t end, int32_t) {
+    for (int64_t row = begin; row < end; ++row) route_row(row, bias);
+  });
+  if (sink_ == nullptr) return;
+  tap_floats(taps::kRouterLogits, router_logits_.data(), shape_.experts);
+  tap_floats(taps::kRouterScores, router_scores_.data(), shape_.experts);
+  const std::vector<float> ids(expert_ids_.begin(), expert_ids_.end());
+  tap_floats(taps::kExpertIds, ids.data(), shape_.experts_per_token);
+  tap_floats(taps::kExpertWeights, expert_weights_.data(), shape_.experts_per_token);
+}
+
+// As ref::route: float(sigmoid), the largest of score + bias, ties to the lower id, weights without bias.
+void Forward::route_row(int64_t row, const std::vector<float>& bias) {
+  const int32_t experts = shape_.experts, chosen = shape_.experts_per_token;
+  const float* const logits = router_logits_.data() + row * experts;
+  float* const scores = router_scores_.data() + row * experts;
+  for (int32_t e = 0; e < experts; ++e)
+    scores[e] = static_cast<float>(1.0 / (1.0 + std::exp(-static_cast<double>(logits[e]))));
+  int32_t* const ids = expert_ids_.data() + row * chosen;
+  const auto choice = [&](int32_t e) { return scores[e] + bias[static_cast<size_t>(e)]; };
+  double sum = 0;
+  for (int32_t slot = 0; slot < chosen; ++slot) {
+    int32_t best = -1;
+    for (int32_t e = 0; e < experts; ++e) {
+      if (std::find(ids, ids + slot, e) != ids + slot) continue;
+      if (best < 0 || choice(e) > choice(best)) best = e;
+    }
+    ids[slot] = best;
+    sum += scores[best];
+  }
+  for (int32_t slot = 0; slot < chosen; ++slot)
+    expert_weights_.data()[row * chosen + slot] = static_cast<float>(scores[ids[slot]] / sum);
+}
+
+// Counting sort of parts (row * experts_per_token + slot) by expert.
+void Forward::group_by_expert() {
+  const size_t parts = expert_ids_.size();
+  parts_.resize(parts);
+  part_rows_.resize(parts);
+  std::vector<int32_t>& begin = expert_begin_;
+  begin.assign(static_cast<size_t>(shape_.experts) + 1, 0);
+  for (const int32_t e : expert_ids_) ++begin[static_cast<size_t>(e) + 1];
+  expert_rows_.clear();
+  for (int32_t e = 0; e < shape_.experts; ++e) {
+    const int32_t count = begin[static_cast<size_t>(e) + 1];
+    if (count > 0) expert_rows_.push_back({e, begin[static_cast<size_t>(e)], count});
+    begin[static_cast<size_t>(e) + 1] += begin[static_cast<size_t>(e)];
+  }
+  for (size_t part = 0; part < parts; ++part) {
+    const auto at = static_cast<size_t>(begin[static_cast<size_t>(expert_ids_[part])]++);
+    parts_[at] = static_cast<int32_t>(part);
+    part_rows_[at] = static_cast<int32_t>(part) / shape_.experts_per_token;
+  }
+}
+
+void Forward::run_experts(const LayerWeights& weights) {
+  const auto active = static_cast<int64_t>(expert_rows_.size());
+  const auto parts = static_cast<int64_t>(parts_.size());
+  const Input x = quantised(x_, x_grid_, x_scales_, rows_);
+  // Pieces of an expert's columns: whole vectors of bf16, so that swiglu stays inside its piece.
+  constexpr int64_t kPiece = 64;
+  const int64_t inner_pieces = (shape_.expert_width + kPiece - 1) / kPiece;
+  const double inner_ns = 2 * kPiece * weight_row_ns(weights.experts[0].gate, (parts + active - 1) / active);
+  threads_.run(active * inner_pieces, grain(active * inner_pieces, inner_ns),
+               [&](int64_t begin, int64_t end, int32_t thread) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const ExpertRows& rows = expert_rows_[static_cast<size_t>(i / inner_pieces)];
+                   const int64_t column = i % inner_pieces * kPiece;
+                   gate_and_up(weights.experts[static_cast<size_t>(rows.expert)], rows, x, column,
+                               std::min<int64_t>(column + kPiece, shape_.expert_width), thread);
+                 }
+               });
+
+  const Input inner = quantised(gate_, inner_grid_, inner_scales_, parts);
+  const int64_t out_pieces = (shape_.hidden + kPiece - 1) / kPiece;
+  const double out_ns = kPiece * weight_row_ns(weights.experts[0].down, (parts + active - 1) / active);
+  threads_.run(active * out_pieces, grain(active * out_pieces, out_ns),
+               [&](int64_t begin, int64_t end, int32_t thread) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const ExpertRows& rows = expert_rows_[static_cast<size_t>(i / out_pieces)];
+                   const ExpertWeights& expert = weights.experts[static_cast<size_t>(rows.expert)];
+                   LinearTask task = task_of(expert.down, inner, expert_out_);
+                   task.rows = rows.count;
+                   task.x += rows.begin * task.x_stride;
+                   if (task.x_scales != nullptr) task.x_scales += rows.begin * expert.down.scale_cols();
+                   task.y_index = parts_.data() + rows.begin;
+                   task.row_begin = i % out_pieces * kPiece;
+                   task.row_end = std::min<int64_t>(task.row_begin + kPiece, shape_.hidden);
+                   task.scratch = linear_scratch(thread);
+                   kernels_.linear(task);
+                 }
+               });
+}
+
+// Columns [begin, end) of the inner activations of one expert's rows, left in gate_.
+void Forward::gate_and_up(const ExpertWeights& weights, const ExpertRows& rows, const Input& x, int64_t begin,
+                          int64_t end, int32_t thread) {
+  for (const bool is_gate : {true, false}) {
+    const Rows& out = is_gate ? gate_ : up_;
+    LinearTask task = task_of(is_gate ? weights.gate : weights.up, x, out);
+    task.rows = rows.count;
+    task.x_index = part_rows_.data() + rows.begin;
+    task.y_bf16 = out.row(rows.begin);
+    task.row_begin = begin;
+    task.row_end = end;
+    task.scratch = linear_scratch(thread);
+    kernels_.linear(task);
+  }
+  for (int32_t i = rows.begin; i < rows.begin + rows.count; ++i) {
+    uint16_t* const gate = gate_.row(i) + begin;
+    kernels_.swiglu(gate, up_.row(i) + begin, end - begin, gate);
+  }
+}
+
+}  // namespace minimax::backend::cpu
