@@ -1,10 +1,11 @@
 #pragma once
-// What the server counts about itself, in the text format 0.0.4 of Prometheus, under the names that
-// dashboards of the peer know. One object a server; it is the engine's observer.
+// What the server counts about itself, under the names that dashboards of the peer know. One object a server;
+// it is the engine's observer.
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engine/engine.h"
 
@@ -26,12 +27,13 @@ class Metrics : public engine::Observer {
   void on_next_token(int64_t since_previous_us) override;
   void on_finished(const engine::RequestTimes& times) override;
 
-  // A generation request was accepted by the API.
+  // A generation request was accepted.
   void on_request(int64_t n, int64_t max_tokens);
-  // A tool parser read one sample's whole output; `calls` is the number of tool calls it found.
+  // One sample came to its end: "stop" (tool calls included), "length", "abort" or "error". Counted here and
+  // not in on_finished: the engine does not know of stop strings.
+  void on_sample_finished(std::string_view reason);
+  // A tool parser read one sample's whole output and found so many calls.
   void on_tool_parse(int64_t calls);
-  // An HTTP request was answered.
-  void on_http(int status);
 
   // All series, the engine's own counters included.
   std::string text(const engine::Stats& stats) const;

@@ -24,7 +24,7 @@ struct SamplingDefaults {
   int64_t top_k = 0;
   double min_p = 0.0;
   double repetition_penalty = 1.0;
-  std::optional<int64_t> max_tokens;  // max_new_tokens
+  std::optional<int64_t> max_tokens;  // max_new_tokens: no request gets more, as in the peer
 };
 
 struct ServiceOptions {

@@ -1,0 +1,204 @@
+#include "api/chat_request.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "api/conversation.h"
+#include "base/log.h"
+
+namespace minimax::api {
+namespace {
+
+using chat::Conversation;
+
+enum class ToolChoice { kNone, kAuto };
+
+bool has_tool(const Conversation& conversation, const std::string& name) {
+  return std::any_of(conversation.tools.begin(), conversation.tools.end(),
+                     [&](const chat::Tool& tool) { return tool.name == name; });
+}
+
+// A choice of one function by name, which this version can check but not keep.
+void read_named_choice(Fields& fields, const Json& choice, const Conversation& conversation) {
+  Fields inner(choice, "tool_choice.");
+  const Json* function = inner.object("function");
+  if (function == nullptr) {
+    inner.fail("function",
+               "tool_choice as an object must be {\"type\": \"function\", \"function\": {\"name\": NAME}}.");
+    fields.adopt(inner.failure());
+    return;
+  }
+  Fields named(*function, "tool_choice.function.");
+  const std::optional<std::string> name = named.string("name");
+  if (named.ok() && (!name || !has_tool(conversation, *name))) {
+    named.fail("name", "tool_choice.function.name must be the name of one of the request's tools.");
+  }
+  if (!named.ok()) {
+    fields.adopt(named.failure());
+    return;
+  }
+  fields.refuse(
+      "tool_choice",
+      "a named function needs guided output, which is not available in this version; use auto or none.");
+}
+
+ToolChoice read_tool_choice(Fields& fields, const Conversation& conversation, const ServiceOptions& options) {
+  const bool tools = !conversation.tools.empty();
+  const Json* choice = fields.any("tool_choice");
+  if (choice == nullptr) {
+    if (!tools) return ToolChoice::kNone;
+  } else if (*choice == Json("none")) {
+    return ToolChoice::kNone;
+  } else if (!tools) {
+    fields.fail("tool_choice", "tool_choice needs tools, and the request has none.");
+    return ToolChoice::kNone;
+  } else if (*choice == Json("required")) {
+    fields.refuse("tool_choice",
+                  "required needs guided output, which is not available in this version; use auto or none.");
+  } else if (choice->is_object()) {
+    read_named_choice(fields, *choice, conversation);
+  } else if (*choice != Json("auto")) {
+    fields.fail("tool_choice", "tool_choice must be none, auto, required or {\"type\": \"function\", ...}.");
+  }
+  if (!options.tool_parser || !options.auto_tool_choice) {
+    fields.fail("tool_choice",
+                "tools with tool_choice auto (the default) need a server that was started with "
+                "--enable-auto-tool-choice and --tool-call-parser minimax_m2.");
+  }
+  return ToolChoice::kAuto;
+}
+
+// Whether the prompt ends inside a thinking block that the template opened.
+bool ends_in_thinking(const std::vector<chat::Segment>& segments) {
+  bool open = false;
+  for (const chat::Segment& segment : segments) {
+    if (!segment.from_template) continue;
+    const size_t begin = segment.text.rfind("<think>");
+    const size_t end = segment.text.rfind("</think>");
+    if (begin != std::string::npos) open = end == std::string::npos || end < begin;
+    if (begin == std::string::npos && end != std::string::npos) open = false;
+  }
+  return open;
+}
+
+void read_logprobs(Fields& fields, const RequestContext& context, ChatRequest& request) {
+  request.logprobs = fields.boolean("logprobs").value_or(false);
+  const std::optional<int64_t> top = fields.integer("top_logprobs", -1, std::numeric_limits<int32_t>::max());
+  if (top && *top != 0 && !request.logprobs) {
+    fields.fail("top_logprobs", "top_logprobs needs logprobs true.");
+  }
+  if (!request.logprobs) return;
+  request.top_logprobs = logprob_count(fields, "top_logprobs", top.value_or(0), context);
+  request.params.spec.logprobs = request.top_logprobs;
+}
+
+void read_max_tokens(Fields& fields, GenerationParams& params) {
+  const int64_t max = std::numeric_limits<int32_t>::max();
+  const std::optional<int64_t> older = fields.integer("max_tokens", 1, max);
+  params.max_tokens = fields.integer("max_completion_tokens", 1, max);
+  if (!params.max_tokens) params.max_tokens = older;
+}
+
+std::string text_of(const Json& content) {
+  if (content.is_string()) return content.as_string();
+  std::string text;
+  for (const Json& part : content.as_array()) {
+    const Json* inner = part.find("text");
+    if (part.is_string()) text += part.as_string();
+    if (inner != nullptr && inner->is_string()) text += inner->as_string();
+  }
+  return text;
+}
+
+std::string_view role_name(chat::Role role) {
+  switch (role) {
+    case chat::Role::kSystem:
+      return "system";
+    case chat::Role::kUser:
+      return "user";
+    case chat::Role::kTool:
+      return "tool";
+    case chat::Role::kAssistant:
+      break;
+  }
+  return "assistant";
+}
+
+// Who speaks in the answer, and what it repeats.
+void settle_voice(const Conversation& conversation, ChatRequest& request) {
+  if (conversation.add_generation_prompt) return;
+  const chat::Message& last = conversation.messages.back();
+  request.role = role_name(last.role);
+  if (request.params.echo) request.echo = text_of(last.content);
+}
+
+}  // namespace
+
+Result<Json> parse_body(const std::string& body) {
+  Result<Json> parsed = parse_json(body);
+  if (!parsed.ok()) return invalid("The request's body is no JSON: " + parsed.failure().message);
+  if (!parsed->is_object()) {
+    return invalid(fmt::format("The request's body must be a JSON object, not {}.", parsed->type_name()));
+  }
+  return parsed;
+}
+
+void log_unread(const Fields& fields, std::string_view endpoint) {
+  if (!log::enabled(log::Level::kDebug)) return;
+  const std::vector<std::string> names = fields.unread();
+  if (!names.empty()) log::debug("{}: fields without effect: {}", endpoint, fmt::join(names, ", "));
+}
+
+Result<std::vector<chat::Segment>> render_prompt(const Conversation& conversation,
+                                                 const ServiceOptions& options) {
+  return chat::render(conversation, options.render);
+}
+
+Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& context) {
+  const ServiceOptions& options = context.options;
+  Fields fields(body);
+  ChatRequest request;
+  request.params = read_generation_params(fields, context);
+  Conversation conversation =
+      read_conversation(fields, {options.messages_max, options.tools_max}, options.default_template_kwargs);
+  const ToolChoice choice = read_tool_choice(fields, conversation, options);
+  const bool parallel = fields.boolean("parallel_tool_calls").value_or(true);
+  request.include_reasoning = fields.boolean("include_reasoning").value_or(true);
+  request.return_prompt_text = fields.boolean("return_prompt_text").value_or(false);
+  read_logprobs(fields, context, request);
+  read_max_tokens(fields, request.params);
+  fields.refuse("functions", "the deprecated form of tools is not read; send tools.");
+  fields.refuse("function_call", "the deprecated form of tool_choice is not read; send tool_choice.");
+  fields.refuse("documents", "the family's template has no place for documents; put them into a message.");
+  fields.refuse("chat_template", "templates are not taken from requests.");
+  if (!fields.ok()) return fields.failure();
+  log_unread(fields, "/v1/chat/completions");
+
+  const bool has_tools = !conversation.tools.empty();
+  chat::ParserOptions parser;
+  parser.reasoning = options.reasoning;
+  parser.tool_calls = options.tool_parser && has_tools;
+  parser.suppress_calls = parser.tool_calls && choice == ToolChoice::kNone;
+  parser.single_call = !parallel;
+  parser.tools = conversation.tools;
+  if (choice == ToolChoice::kNone && options.exclude_tools_when_none) conversation.tools.clear();
+
+  Result<std::vector<chat::Segment>> segments = render_prompt(conversation, options);
+  if (!segments.ok()) return segments.failure();
+  parser.starts_in_reasoning = ends_in_thinking(*segments);
+  settle_voice(conversation, request);
+  if (request.return_prompt_text) request.prompt_text = chat::joined(*segments);
+  Result<chat::GenerationRequest> generation =
+      make_generation(request.params, chat::encode(context.tokenizer, *segments), {}, context);
+  if (!generation.ok()) return generation.failure();
+  request.generation = std::move(*generation);
+  request.generation.request.id = "chatcmpl-" + request.params.request_id;
+  if (parser.reasoning != chat::ReasoningFormat::kNone || parser.tool_calls) {
+    request.generation.parser = std::move(parser);
+  }
+  return request;
+}
+
+}  // namespace minimax::api

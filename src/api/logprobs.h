@@ -1,0 +1,49 @@
+#pragma once
+// Log-probabilities in the words of the API.
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "chat/session.h"
+#include "tokenizer/tokenizer.h"
+
+namespace minimax::api {
+
+struct LogprobStyle {
+  const tokenizer::Tokenizer& tokenizer;
+  bool tokens_as_ids = false;  // "token_id:17" instead of the text
+  int32_t top = 0;             // alternatives to show
+};
+
+// The text of one token; bytes that are no whole characters become U+FFFD.
+std::string token_text(tokenizer::TokenId id, const LogprobStyle& style);
+
+// JSON knows no minus infinity: as in the peer, nothing is below -9999.
+double finite_logprob(float logprob);
+
+// {"token", "logprob", "bytes", "top_logprobs": [...]}: an item of choices[].logprobs.content.
+Json chat_logprob(const chat::TokenInfo& token, const LogprobStyle& style);
+
+// choices[].logprobs of completions, filled token by token.
+class CompletionLogprobs {
+ public:
+  explicit CompletionLogprobs(const LogprobStyle& style) : style_(style) {}
+  // `logprobs` may be nullptr: the first token of a prompt has none. `offset`: where the token's text begins,
+  // in characters of prompt (if echoed) and answer.
+  void add(tokenizer::TokenId id, const engine::TokenLogprobs* logprobs, int64_t offset);
+  bool empty() const { return tokens_.as_array().empty(); }
+  Json take();
+
+ private:
+  LogprobStyle style_;
+  Json offsets_ = Json::array(), token_logprobs_ = Json::array(), tokens_ = Json::array(),
+       top_ = Json::array();
+};
+
+// [null, {"17": {"logprob", "rank", "decoded_token"}, ...}, ...]: one item per token of the prompt.
+Json prompt_logprobs_json(const std::vector<tokenizer::TokenId>& prompt,
+                          const std::vector<engine::TokenLogprobs>& logprobs,
+                          const tokenizer::Tokenizer& tokenizer);
+
+}  // namespace minimax::api

@@ -1,0 +1,68 @@
+#pragma once
+// The fields that chat and completions requests have in common: sampling, stops, limits, what to return.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/fields.h"
+#include "api/service.h"
+#include "chat/session.h"
+
+namespace minimax::api {
+
+// What reading a request needs to know of the server.
+struct RequestContext {
+  const ServiceOptions& options;
+  const tokenizer::Tokenizer& tokenizer;
+  const engine::Engine& engine;
+  std::function<uint64_t()> next_seed;  // for requests without a seed
+  const std::string& header_id;         // X-Request-Id, may be empty
+};
+
+struct GenerationParams {
+  // seed set (drawn if the request has none), logprobs not: chat and completions ask in different words
+  executor::SampleSpec spec;
+  bool seed_given = false;
+  int32_t n = 1;
+  std::optional<int64_t> max_tokens;
+  std::vector<std::string> stop;
+  bool include_stop_str = false;
+  bool skip_special_tokens = true;
+  int32_t prompt_logprobs = -1;  // -1: none
+  std::optional<int64_t> truncate_prompt_tokens;
+  bool truncate_right = false;  // keep the first tokens instead of the last
+  int32_t priority = 0;
+  std::string cache_salt;
+  std::string request_id;                 // without the prefix of the endpoint
+  std::string prompt_field = "messages";  // named when the prompt is too long
+
+  bool stream = false;
+  bool include_usage = false;
+  bool continuous_usage = false;
+  bool echo = false;
+  bool return_token_ids = false;
+  bool tokens_as_token_ids = false;
+};
+
+// Reads them; failures go to `fields`. Fields of the peer that this version does not offer are refused by
+// name.
+GenerationParams read_generation_params(Fields& fields, const RequestContext& context);
+
+// Checks the name of the model, if the request gives one: a failure of kind kNotFound.
+void read_model(Fields& fields, const ServiceOptions& options);
+
+// A number of log-probabilities: -1 asks for all. Checks --max-logprobs.
+int32_t logprob_count(Fields& fields, std::string_view name, int64_t wanted, const RequestContext& context);
+
+// The prompt cut and checked against the context, the number of tokens to generate settled.
+// `default_max_tokens`: of requests that name none; nothing: what the context leaves. Above either stands
+// max_new_tokens of the generation config: as in the peer it caps every request.
+Result<chat::GenerationRequest> make_generation(const GenerationParams& params,
+                                                std::vector<engine::TokenId> prompt,
+                                                std::optional<int64_t> default_max_tokens,
+                                                const RequestContext& context);
+
+}  // namespace minimax::api

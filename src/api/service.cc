@@ -1,0 +1,167 @@
+#include "api/service.h"
+
+#include <random>
+
+#include "api/call_record.h"
+#include "api/chat_request.h"
+#include "api/errors.h"
+#include "api/models.h"
+#include "api/openai_chat.h"
+#include "api/openai_completions.h"
+#include "api/tokenize.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+namespace minimax::api {
+namespace {
+
+// A bijection that spreads its bits (the finaliser of SplitMix64): neighbouring counts give unrelated seeds.
+uint64_t spread(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+Reply json_reply(const Result<Json>& result) {
+  if (!result.ok()) return error_reply(result.failure());
+  Reply reply;
+  reply.body = to_string(*result);
+  return reply;
+}
+
+}  // namespace
+
+struct Service::Impl {
+  Impl(ServiceOptions given, const tokenizer::Tokenizer& tokens, engine::Engine& motor, Metrics& numbers)
+      : options(std::move(given)),
+        tokenizer(tokens),
+        engine(motor),
+        metrics(numbers),
+        created(unix_seconds()) {
+    CHECK(!options.served_names.empty());
+  }
+
+  uint64_t next_seed() {
+    if (options.seed) return spread(*options.seed + spread(seed_count++));
+    thread_local std::mt19937_64 random = [] {
+      std::random_device device;
+      std::seed_seq sequence{device(), device(), device(), device()};
+      return std::mt19937_64(sequence);
+    }();
+    return random();
+  }
+
+  RequestContext context(const Call& call) {
+    return {options, tokenizer, engine, [this] { return next_seed(); }, call.request_id};
+  }
+
+  Reply tokens_reply(const Call& call, Result<Json> (*handler)(const Json&, const RequestContext&)) {
+    const Result<Json> body = parse_body(call.body);
+    if (!body.ok()) return error_reply(body.failure());
+    return json_reply(handler(*body, context(call)));
+  }
+
+  const ServiceOptions options;
+  const tokenizer::Tokenizer& tokenizer;
+  engine::Engine& engine;
+  Metrics& metrics;
+  const int64_t created;
+  std::atomic<int64_t> open_calls{0};
+  std::atomic<uint64_t> seed_count{0};
+  std::atomic<bool> draining{false};
+};
+
+Service::Service(ServiceOptions options, const tokenizer::Tokenizer& tokenizer, engine::Engine& engine,
+                 Metrics& metrics)
+    : impl_(std::make_unique<Impl>(std::move(options), tokenizer, engine, metrics)) {}
+
+Service::~Service() {
+  CHECK_EQ(impl_->open_calls.load(), 0);
+}
+
+Answer Service::chat_completions(const Call& call, Notify notify) {
+  const Result<Json> body = parse_body(call.body);
+  if (!body.ok()) return error_reply(body.failure());
+  Result<ChatRequest> request = read_chat_request(*body, impl_->context(call));
+  if (!request.ok()) return error_reply(request.failure());
+  Result<std::unique_ptr<chat::Session>> session =
+      chat::Session::start(impl_->engine, impl_->tokenizer, request->generation, std::move(notify));
+  if (!session.ok()) return error_reply(session.failure());
+  impl_->metrics.on_request(request->params.n, request->generation.request.max_tokens);
+  auto record = std::make_unique<CallRecord>(impl_->open_calls, impl_->metrics, impl_->options.log_requests,
+                                             request->generation.request.id, request->params.n);
+  return std::make_unique<ChatCall>(std::move(*request), std::move(*session), std::move(record),
+                                    impl_->options, impl_->tokenizer, impl_->metrics);
+}
+
+Answer Service::completions(const Call& call, Notify notify) {
+  const Result<Json> body = parse_body(call.body);
+  if (!body.ok()) return error_reply(body.failure());
+  Result<CompletionRequest> request = read_completion_request(*body, impl_->context(call));
+  if (!request.ok()) return error_reply(request.failure());
+  std::vector<std::unique_ptr<chat::Session>> sessions;
+  for (const CompletionPrompt& prompt : request->prompts) {
+    Result<std::unique_ptr<chat::Session>> session =
+        chat::Session::start(impl_->engine, impl_->tokenizer, prompt.generation, notify);
+    if (!session.ok()) return error_reply(session.failure());
+    sessions.push_back(std::move(*session));
+    impl_->metrics.on_request(request->params.n, prompt.generation.request.max_tokens);
+  }
+  auto record = std::make_unique<CallRecord>(impl_->open_calls, impl_->metrics, impl_->options.log_requests,
+                                             "cmpl-" + request->params.request_id,
+                                             request->params.n * static_cast<int64_t>(sessions.size()));
+  return std::make_unique<CompletionCall>(std::move(*request), std::move(sessions), std::move(record),
+                                          impl_->options, impl_->tokenizer);
+}
+
+Reply Service::models() const {
+  return models_reply(impl_->options, impl_->engine.context_tokens_max(), impl_->created);
+}
+
+Reply Service::model(const std::string& name) const {
+  return model_reply(impl_->options, impl_->engine.context_tokens_max(), impl_->created, name);
+}
+
+Reply Service::tokenize(const Call& call) const {
+  return impl_->tokens_reply(call, api::tokenize);
+}
+
+Reply Service::detokenize(const Call& call) const {
+  return impl_->tokens_reply(call, api::detokenize);
+}
+
+Reply Service::health() const {
+  if (impl_->draining) return error_reply(503, "The server is shutting down.");
+  return {};
+}
+
+Reply Service::version() const {
+  Reply reply;
+  reply.body = to_string(Json::object({{"version", impl_->options.version}}));
+  return reply;
+}
+
+Reply Service::load() const {
+  Reply reply;
+  reply.body = to_string(Json::object({{"server_load", impl_->open_calls.load()}}));
+  return reply;
+}
+
+Reply Service::metrics() const {
+  Reply reply;
+  reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  reply.body = impl_->metrics.text(impl_->engine.stats());
+  return reply;
+}
+
+void Service::drain() {
+  impl_->draining = true;
+  impl_->engine.drain();
+}
+
+const ServiceOptions& Service::options() const {
+  return impl_->options;
+}
+
+}  // namespace minimax::api

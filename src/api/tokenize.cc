@@ -1,0 +1,65 @@
+#include "api/tokenize.h"
+
+#include <fmt/format.h>
+
+#include "api/chat_request.h"
+#include "api/conversation.h"
+#include "api/logprobs.h"
+
+namespace minimax::api {
+namespace {
+
+using tokenizer::TokenId;
+
+Result<std::vector<TokenId>> prompt_ids(Fields& fields, const RequestContext& context) {
+  if (fields.any("messages") == nullptr) {
+    const std::optional<std::string> prompt = fields.string("prompt");
+    if (!prompt) fields.fail("prompt", "The request has neither prompt nor messages.");
+    if (!fields.ok()) return fields.failure();
+    return context.tokenizer.encode(*prompt, true);
+  }
+  const ServiceOptions& options = context.options;
+  const chat::Conversation conversation =
+      read_conversation(fields, {options.messages_max, options.tools_max}, options.default_template_kwargs);
+  fields.refuse("chat_template", "templates are not taken from requests.");
+  if (!fields.ok()) return fields.failure();
+  const Result<std::vector<chat::Segment>> segments = render_prompt(conversation, options);
+  if (!segments.ok()) return segments.failure();
+  return chat::encode(context.tokenizer, *segments);
+}
+
+}  // namespace
+
+Result<Json> tokenize(const Json& body, const RequestContext& context) {
+  Fields fields(body);
+  read_model(fields, context.options);
+  const bool strings = fields.boolean("return_token_strs").value_or(false);
+  fields.boolean("add_special_tokens");  // the family's tokenizer adds none
+  if (!fields.ok()) return fields.failure();
+  const Result<std::vector<TokenId>> ids = prompt_ids(fields, context);
+  if (!ids.ok()) return ids.failure();
+  log_unread(fields, "/tokenize");
+  Json texts;
+  if (strings) {
+    texts = Json::array();
+    for (const TokenId id : *ids) texts.push_back(token_text(id, {context.tokenizer}));
+  }
+  return Json::object({{"count", static_cast<int64_t>(ids->size())},
+                       {"max_model_len", static_cast<int64_t>(context.engine.context_tokens_max())},
+                       {"tokens", Json(Json::Array(ids->begin(), ids->end()))},
+                       {"token_strs", std::move(texts)}});
+}
+
+Result<Json> detokenize(const Json& body, const RequestContext& context) {
+  Fields fields(body);
+  read_model(fields, context.options);
+  const std::optional<std::vector<int64_t>> given =
+      fields.integers("tokens", 0, context.tokenizer.size() - 1);
+  if (!given) fields.fail("tokens", "The request has no tokens.");
+  if (!fields.ok()) return fields.failure();
+  std::vector<TokenId> ids;
+  for (const int64_t id : *given) ids.push_back(static_cast<TokenId>(id));
+  return Json::object({{"prompt", context.tokenizer.decode(ids, false)}});
+}
+
+}  // namespace minimax::api
