@@ -121,6 +121,7 @@ class Forward {
   void route_row(int64_t row, const std::vector<float>& bias);
   void group_by_expert();
   void run_experts(const LayerWeights& weights);
+  void tap_inner();
   void gate_and_up(const ExpertWeights& weights, const ExpertRows& rows, const Input& x, int64_t begin,
                    int64_t end, int32_t thread);
 

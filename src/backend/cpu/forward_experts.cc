@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "backend/cpu/forward.h"
-#include "base/check.h"
+#include "base/float_types.h"
 
 namespace minimax::backend::cpu {
 
@@ -86,6 +86,8 @@ void Forward::run_experts(const LayerWeights& weights) {
                  }
                });
 
+  tap_inner();
+
   const Input inner = quantised(gate_, inner_grid_, inner_scales_, parts);
   const int64_t out_pieces = (shape_.hidden + kPiece - 1) / kPiece;
   const double out_ns = kPiece * weight_row_ns(weights.experts[0].down, (parts + active - 1) / active);
@@ -105,6 +107,17 @@ void Forward::run_experts(const LayerWeights& weights) {
                    kernels_.linear(task);
                  }
                });
+}
+
+void Forward::tap_inner() {
+  if (sink_ == nullptr) return;
+  const int64_t width = shape_.expert_width;
+  tap_values_.resize(parts_.size() * static_cast<size_t>(width));
+  for (size_t i = 0; i < parts_.size(); ++i)
+    for (int64_t column = 0; column < width; ++column)
+      tap_values_[static_cast<size_t>(parts_[i] * width + column)] =
+          bf16_to_float(gate_.row(static_cast<int64_t>(i))[column]);
+  tap_floats(taps::kExpertInner, tap_values_.data(), shape_.experts_per_token * width);
 }
 
 // Columns [begin, end) of the inner activations of one expert's rows, left in gate_.

@@ -52,7 +52,7 @@ Weights::Weights(const model::ModelView& model, Arithmetic arithmetic, ThreadPoo
       layer.k_norm = padded_row(view.k_norm);
     }
     layer.mlp_norm = padded_row(view.mlp_norm);
-    layer.router = plain_matrix(view.router, threads);
+    layer.router = as_stored(view.router, threads);
     layer.router_bias.assign(static_cast<size_t>(shape.experts), 0.0f);
     if (view.router_bias.data != nullptr)
       model::widen(view.router_bias, 0, shape.experts, layer.router_bias.data());
@@ -62,7 +62,7 @@ Weights::Weights(const model::ModelView& model, Arithmetic arithmetic, ThreadPoo
           {matrix_of(expert.gate, threads), matrix_of(expert.up, threads), matrix_of(expert.down, threads)});
   }
   final_norm_ = padded_row(model.final_norm);
-  head_ = plain_matrix(model.head, threads);
+  head_ = matrix_of({model.head, false, {}}, threads);
 }
 
 void Weights::embed(int32_t token, uint16_t* out) const {
@@ -86,7 +86,7 @@ const float* Weights::widened(const TensorView& tensor) {
   return values.data();
 }
 
-Matrix Weights::plain_matrix(const TensorView& tensor, ThreadPool& threads) {
+Matrix Weights::as_stored(const TensorView& tensor, ThreadPool& threads) {
   Matrix matrix{.data = tensor.data, .out = tensor.shape[0], .in = tensor.shape[1]};
   if (tensor.dtype == DType::kF16) {  // exact in f32
     HostMemory& copy = owned_.emplace_back(matrix.out * matrix.in * int64_t{sizeof(float)}, "f16 weights");
@@ -105,20 +105,28 @@ Matrix Weights::plain_matrix(const TensorView& tensor, ThreadPool& threads) {
   return matrix;
 }
 
-Matrix Weights::dequantised(const LinearView& view, const float* scales, ThreadPool& threads) {
+// One copy in bf16, rounded once from f32: of fp8 with its scales, f32 or f16.
+Matrix Weights::as_bf16(const LinearView& view, ThreadPool& threads) {
   const model::ModelShape& shape = model_->shape;
   Matrix matrix{.out = view.weight.shape[0], .in = view.weight.shape[1], .kind = WeightKind::kBf16};
   HostMemory& copy = owned_.emplace_back(matrix.out * matrix.in * int64_t{sizeof(uint16_t)}, "bf16 weights");
   auto* const values = reinterpret_cast<uint16_t*>(copy.data());
-  const int64_t scale_cols = (matrix.in + shape.fp8_block_cols - 1) / shape.fp8_block_cols;
+  const float* const scales = view.quantised ? widened(view.scale_inv) : nullptr;
   threads.run(matrix.out, 16, [&](int64_t begin, int64_t end, int32_t) {
-    for (int64_t row = begin; row < end; ++row) {
-      const float* const row_scales = scales + row / shape.fp8_block_rows * scale_cols;
-      for (int64_t i = 0; i < matrix.in; ++i) {
-        const auto code = static_cast<uint8_t>(view.weight.data[row * matrix.in + i]);
-        values[row * matrix.in + i] =
-            float_to_bf16(e4m3_to_float(code) * row_scales[i / shape.fp8_block_cols]);
+    std::vector<float> row(static_cast<size_t>(matrix.in));
+    for (int64_t r = begin; r < end; ++r) {
+      if (view.quantised) {
+        const int64_t scale_cols = (matrix.in + shape.fp8_block_cols - 1) / shape.fp8_block_cols;
+        const float* const row_scales = scales + r / shape.fp8_block_rows * scale_cols;
+        for (int64_t i = 0; i < matrix.in; ++i)
+          row[static_cast<size_t>(i)] =
+              e4m3_to_float(static_cast<uint8_t>(view.weight.data[r * matrix.in + i])) *
+              row_scales[i / shape.fp8_block_cols];
+      } else {
+        model::widen(view.weight, r * matrix.in, matrix.in, row.data());
       }
+      for (int64_t i = 0; i < matrix.in; ++i)
+        values[r * matrix.in + i] = float_to_bf16(row[static_cast<size_t>(i)]);
     }
   });
   matrix.data = copy.data();
@@ -127,12 +135,11 @@ Matrix Weights::dequantised(const LinearView& view, const float* scales, ThreadP
 }
 
 Matrix Weights::matrix_of(const LinearView& view, ThreadPool& threads) {
-  if (!view.quantised) return plain_matrix(view.weight, threads);
-  const float* const scales = widened(view.scale_inv);
-  if (arithmetic_ == Arithmetic::kBf16) return dequantised(view, scales, threads);
+  if (arithmetic_ == Arithmetic::kBf16 && view.weight.dtype != DType::kBf16) return as_bf16(view, threads);
+  if (!view.quantised) return as_stored(view.weight, threads);
   mapped_bytes_ += static_cast<int64_t>(view.weight.bytes);
   return {.data = view.weight.data,
-          .scales = scales,
+          .scales = widened(view.scale_inv),
           .out = view.weight.shape[0],
           .in = view.weight.shape[1],
           .block_rows = model_->shape.fp8_block_rows,

@@ -1,7 +1,7 @@
 #pragma once
 // The weights as the kernels take them. Projections, experts and head are computed straight from the mapped
-// checkpoint in their stored form; copied are only what is small (norms, block scales, router bias) and what
-// no kernel reads: f16, and the bf16 copy of fp8 weights that arithmetic "bf16" asks for.
+// checkpoint in their stored form; copied are only what is small (norms, block scales, router bias), f16,
+// which no kernel reads, and the bf16 weights that arithmetic "bf16" makes of all that is stored otherwise.
 
 #include <cstdint>
 #include <deque>
@@ -52,8 +52,8 @@ class Weights {
 
  private:
   Matrix matrix_of(const model::LinearView& view, ThreadPool& threads);
-  Matrix plain_matrix(const model::TensorView& tensor, ThreadPool& threads);
-  Matrix dequantised(const model::LinearView& view, const float* scales, ThreadPool& threads);
+  Matrix as_stored(const model::TensorView& tensor, ThreadPool& threads);
+  Matrix as_bf16(const model::LinearView& view, ThreadPool& threads);
   const float* widened(const model::TensorView& tensor);
 
   const model::ModelView* model_;
