@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares every tap of a back-end with tools/reference.py, layer by layer, within derived bounds.
 
-    minimax synth small --preset small
-    minimax synth one_layer --layers 1 --experts 16 --vocab 4096        # the true shape, fewer experts
+    minimax synth small --preset small --seed 7
+    minimax synth one_layer --layers 1 --experts 16 --vocab 4096 --seed 7        # the true shape, fewer experts
     python3 tools/compare_taps.py small one_layer --taps-dump build/cpu/src/backend/taps_dump --backend ref,cpu
 
 Each layer is fed with the reference's input. Two questions are asked of what comes out.
@@ -48,7 +48,9 @@ class Profile:
         return self.unit * (terms + 4)
 
 
-PROFILES = {"ref": Profile(2.0**-50, 1, 2.0**-50), "cpu": Profile(U, 8, 2.0**-21), "cpu-scalar": Profile(U, 1, 2.0**-21)}
+CPU = Profile(U, 8, 2.0**-21)  # avx2; avx512 keeps more lanes
+PROFILES = {"ref": Profile(2.0**-50, 1, 2.0**-50), "cpu": CPU, "cpu-avx512": CPU, "cpu-avx2": CPU,
+            "cpu-scalar": Profile(U, 1, 2.0**-21)}
 
 
 class Weights(reference.Checkpoint):
@@ -342,7 +344,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="checkpoints")
     parser.add_argument("--taps-dump", required=True, help="the program built from tools/taps_dump.cc")
-    parser.add_argument("--backend", default="ref", help="of " + ", ".join(PROFILES) + "; commas between")
+    parser.add_argument("--backend", default="ref,cpu", help="of " + ", ".join(PROFILES) + "; commas between")
     parser.add_argument("--arithmetic", default="bf16,w8a16,w8a8")
     parser.add_argument("--rows", type=int, default=12, help="length of the sequence")
     parser.add_argument("--out", help="JSON of all tallies")

@@ -1,26 +1,31 @@
 // Runs a forward and writes every tap (model/taps.h) to a .safetensors file: the other side of
 // tools/compare_taps.py.
 //
-//   taps_dump MODEL --out FILE [--backend ref] [--arithmetic w8a8] --ids 1,2,3
-//   taps_dump MODEL --out FILE [--backend ref] [--arithmetic w8a8] --inputs FILE
+//   taps_dump MODEL --out FILE [--backend ref] [--isa avx2] [--arithmetic w8a8] --ids 1,2,3
+//   taps_dump MODEL --out FILE [--backend ref] [--isa avx2] [--arithmetic w8a8] --inputs FILE
 //
+// --backend: ref or cpu; --isa is for cpu.
 // --ids: the whole model on one sequence. --inputs: single parts, each on the hidden states given for it:
 // tensors F32 [rows, hidden] named "layers.N.input" (that layer alone, positions from 0) and "head.input"
 // (final norm and head).
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "backend/common/arithmetic.h"
+#include "backend/cpu/forward.h"
 #include "backend/ref/forward.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/float_types.h"
 #include "base/log.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
@@ -33,16 +38,14 @@ namespace {
 using namespace minimax;
 
 struct Options {
-  std::string model, out, backend = "ref", arithmetic = "w8a8", ids, inputs;
+  std::string model, out, backend = "ref", isa, arithmetic = "w8a8", ids, inputs;
 };
 
 Options parse_options(int argc, char** argv) {
   Options options;
-  const std::map<std::string_view, std::string*> flags = {{"--out", &options.out},
-                                                          {"--backend", &options.backend},
-                                                          {"--arithmetic", &options.arithmetic},
-                                                          {"--ids", &options.ids},
-                                                          {"--inputs", &options.inputs}};
+  const std::map<std::string_view, std::string*> flags = {
+      {"--out", &options.out}, {"--backend", &options.backend}, {"--arithmetic", &options.arithmetic},
+      {"--ids", &options.ids}, {"--isa", &options.isa},         {"--inputs", &options.inputs}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (const auto flag = flags.find(word); flag != flags.end()) {
@@ -153,6 +156,76 @@ void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmet
   if (!work.head_input.empty()) forward.head(work.head_input);
 }
 
+// One sequence on backend/cpu.
+class CpuRun {
+ public:
+  CpuRun(const model::ModelView& model, backend::common::Arithmetic arithmetic, backend::cpu::Isa isa,
+         int32_t rows_max, model::TapSink& sink)
+      : shape_(model.shape),
+        weights_(model, arithmetic, threads_),
+        kv_(model.shape, kBlockTokens, rows_max / kBlockTokens + 1),
+        forward_({weights_, kv_, backend::cpu::kernels_of(isa), threads_}, rows_max, rows_max) {
+    for (executor::BlockId block = 0; block < kv_.block_count(); ++block) table_.push_back(block);
+    sequence_.block_count = kv_.block_count();
+    forward_.set_taps(&sink);
+  }
+
+  void whole(const std::vector<executor::TokenId>& ids) {
+    forward_.run(step_of(ids));
+    head();
+  }
+  void layer(int32_t n, const std::vector<float>& input) {
+    feed(input);
+    forward_.layer(n);
+  }
+  void head_of(const std::vector<float>& input) {
+    feed(input);
+    head();
+  }
+
+ private:
+  static constexpr int32_t kBlockTokens = 16;
+
+  backend::cpu::StepRows step_of(const std::vector<executor::TokenId>& ids) {
+    ids_ = ids;
+    sequence_.row_count = static_cast<int32_t>(ids.size());
+    return {ids_, std::span(&sequence_, 1), table_};
+  }
+  // Prepares a step whose hidden states are `input` [rows, hidden].
+  void feed(const std::vector<float>& input) {
+    const auto hidden = static_cast<size_t>(shape_.hidden);
+    forward_.prepare(step_of(std::vector<executor::TokenId>(input.size() / hidden, 0)));
+    for (size_t i = 0; i < input.size(); ++i)
+      forward_.hidden(static_cast<int32_t>(i / hidden))[i % hidden] = float_to_bf16(input[i]);
+  }
+  void head() {
+    std::vector<int32_t> rows(ids_.size());
+    std::iota(rows.begin(), rows.end(), 0);
+    std::vector<float> logits(rows.size() * static_cast<size_t>(shape_.vocab_rows));
+    forward_.logits(rows, shape_.vocab_rows, logits.data(), shape_.vocab_rows);
+  }
+
+  const model::ModelShape& shape_;
+  backend::cpu::ThreadPool threads_{2};
+  backend::cpu::Weights weights_;
+  backend::cpu::KvPool kv_;
+  backend::cpu::Forward forward_;
+  std::vector<executor::BlockId> table_;
+  executor::SequenceRows sequence_;
+  std::vector<executor::TokenId> ids_;
+};
+
+void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmetic, backend::cpu::Isa isa,
+             const Work& work, model::TapSink& sink) {
+  const auto hidden = static_cast<size_t>(model.shape.hidden);
+  size_t rows_max = std::max(work.ids.size(), work.head_input.size() / hidden);
+  for (const auto& [layer, input] : work.layer_inputs) rows_max = std::max(rows_max, input.size() / hidden);
+  CpuRun cpu(model, arithmetic, isa, static_cast<int32_t>(rows_max), sink);
+  if (!work.ids.empty()) cpu.whole(work.ids);
+  if (!work.head_input.empty()) cpu.head_of(work.head_input);  // before the layers: its taps belong to none
+  for (const auto& [layer, input] : work.layer_inputs) cpu.layer(layer, input);
+}
+
 void run(const Options& options) {
   const model::ModelConfig config = model::load_config(options.model);
   const model::Checkpoint checkpoint = model::Checkpoint::open(options.model);
@@ -167,8 +240,10 @@ void run(const Options& options) {
   Recorder recorder;
   if (options.backend == "ref") {
     run_ref(model, arithmetic, work, recorder);
+  } else if (options.backend == "cpu") {
+    run_cpu(model, arithmetic, backend::cpu::choose_isa(options.isa), work, recorder);
   } else {
-    throw UsageError("--backend: expected ref, found \"{}\"", options.backend);
+    throw UsageError("--backend: expected ref or cpu, found \"{}\"", options.backend);
   }
   recorder.write(options.out);
 }
