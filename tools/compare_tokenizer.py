@@ -6,13 +6,16 @@
 Needs the package `tokenizers` (pip). Compared are the pieces before merging, for every code point in five surroundings
 (the two sides may know different versions of Unicode: code points that this Python does not know are listed, but do
 not count), and ids and decoded text of `--n` random texts (scripts, code, emoji, combining marks, long runs, added
-tokens; code points of this Python's Unicode) and of the repository's own files.
+tokens; code points of this Python's Unicode) and of the repository's own files; the random texts once more for each of
+the other forms of tokenizer.json that are supported, made from the model's own.
 """
 import argparse
+import copy
 import json
 import random
 import subprocess
 import sys
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -119,6 +122,55 @@ def compare_code_points(theirs: Tokenizer, ours: Ours) -> bool:
     return not different - unassigned
 
 
+LETTERS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def variants(data: dict) -> dict[str, dict]:
+    """Other forms of the same file, by name."""
+    def split(pattern: str, behavior: str = "Isolated", kind: str = "Regex") -> dict:
+        return {"type": "Split", "pattern": {kind: pattern}, "behavior": behavior, "invert": behavior == "Removed"}
+
+    def byte_level(use_regex: bool) -> dict:
+        return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
+
+    out: dict[str, dict] = {}
+    for name, steps in {
+            "ByteLevel alone": [byte_level(True)], "no split": [byte_level(False)],
+            "another pattern": [split(LETTERS), byte_level(False)],
+            "removed, inverted": [split(LETTERS, "Removed"), byte_level(False)],
+            "three splits": [split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u30ff]+"), split(LETTERS), byte_level(False)],
+            "split at a string": [split(". ", kind="String"), byte_level(True)]}.items():
+        out[name] = copy.deepcopy(data)
+        out[name]["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps} if len(steps) > 1 else steps[0]
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in data["model"]["merges"]]
+    out["merges as strings"], out["merges as pairs"] = copy.deepcopy(data), copy.deepcopy(data)
+    out["merges as strings"]["model"]["merges"] = [" ".join(pair) for pair in pairs]
+    out["merges as pairs"]["model"]["merges"] = pairs
+    out["ignore_merges"] = copy.deepcopy(data)
+    out["ignore_merges"]["model"].update(ignore_merges=True, merges=pairs[:len(pairs) // 3])
+    out["normalized"] = copy.deepcopy(data)
+    first = 1 + max(token["id"] for token in data["added_tokens"])
+    texts = [("<think>!", True), ("[e~[\n", True), ("HelloW", False), (" HelloWor", True)]
+    out["normalized"]["added_tokens"] += [
+        {"id": first + i, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": normalized, "special": False} for i, (content, normalized) in enumerate(texts)]
+    return out
+
+
+def compare_variants(program: str, data: dict, texts: list[str]) -> bool:
+    good = True
+    for name, variant in variants(data).items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tokenizer.json"
+            path.write_text(json.dumps(variant), encoding="utf-8")
+            theirs, ours = Tokenizer.from_file(str(path)), Ours(program, Path(folder))
+            different = {*compare(theirs, ours, texts), *compare_splits(theirs, ours, texts)}
+        print(f"{name}: {len(texts)} texts: {len(different)} differ")
+        good = good and not different
+    return good
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
@@ -142,6 +194,9 @@ def main() -> None:
             ids = theirs.encode(shortest, add_special_tokens=False).ids
             print(f"  shortest: {shortest[:300]!r}\n  theirs: {ids[:60]}\n  ours:   {ours([shortest])[0]['ids'][:60]}")
             good = False
+    data = json.loads((options.model / "tokenizer.json").read_text(encoding="utf-8"))
+    variant_texts = texts[:1500] + [text + r.choice(["<think>!", "[e~[\n", " HelloWorld", "HelloWorld"]) for text in texts[:500]]
+    good = compare_variants(options.program, data, variant_texts) and good
     sys.exit(0 if good else 1)
 
 
