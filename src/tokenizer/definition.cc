@@ -206,7 +206,7 @@ class Reader {
       std::optional<std::string> bytes = bytes_of_piece(piece);
       if (piece.empty()) throw Error("{}: model.vocab: expected no empty token, found id {}", file_name_, id);
       if (!bytes) foreign_.emplace_back(piece, id);
-      place = {bytes ? std::move(*bytes) : piece, true};
+      place = {std::move(bytes).value_or(piece), true};
       ids_.emplace(piece, id);
     }
     for (int byte = 0; byte < 256; ++byte) {
