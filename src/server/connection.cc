@@ -274,6 +274,8 @@ void Connection::poll() {
     answered_ = true;
   }
   write();
+  // An old client's stream ends with nothing more to write.
+  if (answered_ && !writing_) finish_answer();
 }
 
 void Connection::send_reply(api::Reply reply) {
