@@ -1,0 +1,27 @@
+#pragma once
+// Random traffic against the Scheduler and the FakeExecutor, replayable from its seed: arrivals, lengths, n,
+// priorities, shared prefixes, cancels, exhausted pools, all pipeline depths. After every step the
+// scheduler's invariants are checked; every request that ends by itself must have the tokens it gets when it
+// runs alone.
+
+#include <cstdint>
+#include <string>
+
+namespace minimax::engine {
+
+struct SimulationReport {
+  int64_t steps = 0;
+  int64_t requests = 0;
+  int64_t finished = 0;
+  int64_t cancelled = 0;
+  int64_t failed = 0;  // ended by kNotFinite, as injected
+  int64_t preemptions = 0;
+  int64_t cached_tokens = 0;
+  int64_t forks = 0;
+  std::string violation;  // empty: none. A failed CHECK ends the process instead
+};
+
+// One world: limits and options drawn from the seed, then `steps` steps of traffic, then until idle.
+SimulationReport simulate(uint64_t seed, int64_t steps);
+
+}  // namespace minimax::engine
