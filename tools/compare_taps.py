@@ -15,6 +15,10 @@ How far is the layer? The taps are compared with the reference's own, errors in 
 choices must be the reference's wherever its scores are further apart than the two routers' inputs explain.
 
 Exit status 1 if anything lies beyond its bound.
+
+    python3 tools/compare_taps.py small --rows 9 --golden tests/golden/reference_taps.json
+
+writes some of the reference's values for the unit test of backend/ref, to be done again when `synth` changes its values.
 """
 import argparse
 import json
@@ -31,6 +35,7 @@ from reference import to_bf16, to_e4m3, to_fp32
 
 U = 2.0**-24  # unit roundoff of fp32: what rounding a result to fp32 may cost
 NOT_TAPPED = object()
+GOLDEN_VALUES, GOLDEN_STRIDE = 12, 7919
 
 
 @dataclass
@@ -330,6 +335,20 @@ def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump
     return tallies
 
 
+def write_golden(path: str, model: str, arithmetics: list[str], ids: list[int]) -> None:
+    """The reference's own values at a few places of every tap, for src/backend/ref/forward_test.cc."""
+    golden = {"ids": ids, "taps": {}}
+    for arithmetic in arithmetics:
+        golden["taps"][arithmetic] = chosen = {}
+        for name, x in reference.forward(Weights(model, arithmetic), ids).items():
+            flat = np.asarray(x, np.float64).ravel()
+            at = np.arange(GOLDEN_VALUES) * GOLDEN_STRIDE % flat.size  # the test takes the same places
+            chosen[name] = [float(f"{value:.9g}") for value in flat[at]]
+    lines = [json.dumps(arithmetic) + ": {\n" + ",\n".join(f'"{n}": {v}' for n, v in taps.items()) + "\n}"
+             for arithmetic, taps in golden["taps"].items()]
+    Path(path).write_text('{"ids": ' + json.dumps(ids) + ',\n"taps": {\n' + ",\n".join(lines) + "\n}}\n")
+
+
 def print_table(tallies: dict[str, Tally]) -> bool:
     print("| tap | elements | bound > 0 | unequal | largest error | largest bound | error / bound | layer error | its rms |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -343,16 +362,21 @@ def print_table(tallies: dict[str, Tally]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="checkpoints")
-    parser.add_argument("--taps-dump", required=True, help="the program built from tools/taps_dump.cc")
+    parser.add_argument("--taps-dump", help="the program built from tools/taps_dump.cc")
     parser.add_argument("--backend", default="ref,cpu", help="of " + ", ".join(PROFILES) + "; commas between")
     parser.add_argument("--arithmetic", default="bf16,w8a16,w8a8")
     parser.add_argument("--rows", type=int, default=12, help="length of the sequence")
     parser.add_argument("--out", help="JSON of all tallies")
+    parser.add_argument("--golden", help="only write the reference's values at some places of the first model's taps here")
     options = parser.parse_args()
+    if not (options.taps_dump or options.golden):
+        parser.error("--taps-dump or --golden is needed")
     good, results = True, {}
     for model in options.models:
         vocab = json.loads((Path(model) / "config.json").read_text())["vocab_size"]
         ids = [int(x) for x in np.random.default_rng(20251124).integers(0, vocab, options.rows)]
+        if options.golden:
+            return write_golden(options.golden, model, options.arithmetic.split(","), ids)
         for arithmetic in options.arithmetic.split(","):
             whole = reference.forward(Weights(model, arithmetic), ids)
             for backend in options.backend.split(","):

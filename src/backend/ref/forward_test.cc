@@ -1,5 +1,8 @@
 #include "backend/ref/forward.h"
 
+#include <cmath>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <string>
 
@@ -7,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/float_types.h"
+#include "base/json.h"
 #include "model/test_checkpoint.h"
 
 namespace minimax::backend::ref {
@@ -35,13 +39,13 @@ struct ForwardRun {
   std::vector<float> h, logits;
 
   explicit ForwardRun(const model::ModelView& model,
-                      common::Arithmetic arithmetic = common::Arithmetic::kW8a8) {
+                      common::Arithmetic arithmetic = common::Arithmetic::kW8a8,
+                      const std::vector<executor::TokenId>& ids = {5, 300, 7, 7, 511}) {
     const Forward forward(model, arithmetic, &recorder);
     KvCache kv(model.shape, 16, 1);
     const std::vector<executor::BlockId> table = {0};
-    const std::vector<executor::TokenId> ids = {5, 300, 7, 7, 511};
     std::vector<RowPlace> places;
-    for (int32_t position = 0; position < 5; ++position) places.push_back({position, table});
+    for (size_t row = 0; row < ids.size(); ++row) places.push_back({static_cast<int32_t>(row), table});
     h = forward.run(ids, places, kv);
     logits = forward.head(h);
   }
@@ -136,6 +140,36 @@ TEST(Forward, ArithmeticsAreThreeWithFp8Weights) {
   const ForwardRun w8a8(small_model(), common::Arithmetic::kW8a8);
   EXPECT_NE(bf16.logits, w8a16.logits);
   EXPECT_NE(w8a16.logits, w8a8.logits);
+}
+
+// tests/golden/reference_taps.json holds what tools/reference.py, which shares no code with this program,
+// finds at some places of every tap of the small checkpoint, seed 7. Written by tools/compare_taps.py
+// --golden; bounds for every element, and larger models, are that script's work.
+TEST(Forward, AgreesWithTheFloat64Reference) {
+  std::ifstream file(MINIMAX_SOURCE_DIR "/tests/golden/reference_taps.json");
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const auto golden = parse_json(text);
+  ASSERT_TRUE(golden.ok()) << golden.failure().message;
+  std::vector<executor::TokenId> ids;
+  for (const Json& id : golden->find("ids")->as_array()) ids.push_back(static_cast<int32_t>(id.as_int64()));
+  const model::TestCheckpoint checkpoint(model::small_test_shape(), 7);
+
+  for (const auto& [arithmetic, taps] : golden->find("taps")->as_object()) {
+    const ForwardRun run(checkpoint.view(), common::parse_arithmetic(arithmetic), ids);
+    for (const auto& [name, values] : taps.as_object()) {
+      SCOPED_TRACE(arithmetic + " " + name);
+      ASSERT_TRUE(run.recorder.seen.contains(name));
+      const std::vector<float>& own = run.recorder.seen.at(name).values;
+      double squares = 0;
+      for (const float value : own) squares += static_cast<double>(value) * value;
+      const double rms = std::sqrt(squares / static_cast<double>(own.size()));
+      for (size_t i = 0; i < values.as_array().size(); ++i) {
+        const double want = values.as_array()[i].as_double();
+        // Both round the same numbers to bf16, and may land on neighbours; what follows moves by such units.
+        EXPECT_NEAR(own[i * 7919 % own.size()], want, 0x1p-7 * std::fabs(want) + 0x1p-6 * rms) << i;
+      }
+    }
+  }
 }
 
 TEST(KvCache, CopiesABlockInEveryLayer) {
