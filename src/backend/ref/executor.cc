@@ -85,7 +85,7 @@ RefExecutor::RowLogits RefExecutor::run_forward(const StepBatch& batch) {
         std::span(batch.block_table)
             .subspan(static_cast<size_t>(sequence.block_begin), static_cast<size_t>(sequence.block_count));
     for (int32_t i = 0; i < sequence.row_count; ++i) {
-      const auto row = static_cast<size_t>(sequence.row_begin + i);
+      const size_t row = static_cast<size_t>(sequence.row_begin) + static_cast<size_t>(i);
       places[row] = {sequence.first_position + i, table};
       if (ids[row] == executor::kLastSampledToken) ids[row] = slots_.last_token(sequence.slot);
     }
