@@ -67,8 +67,7 @@ api::ServiceOptions service_options(const ServeOptions& options, const std::file
   out.model_root = options.model;
   out.version = MINIMAX_VERSION;
   out.eos_ids = generation.eos_ids.empty() ? config.eos_ids : generation.eos_ids;
-  if (const auto identity = chat::find_identity(read_chat_template(dir)))
-    out.render.model_identity = *identity;
+  out.render = render_options(dir);
   out.reasoning = reasoning_format(options.reasoning_parser);
   out.tool_parser = !options.tool_call_parser.empty();
   out.auto_tool_choice = options.auto_tool_choice;
