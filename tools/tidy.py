@@ -132,6 +132,15 @@ def check_docs() -> None:
                     problem(f"{name}:{number}", f"names {quoted}, which does not exist")
 
 
+def check_path() -> None:
+    """docs/path_of_a_request.md: each `file` is followed by a `function` that the file defines."""
+    path = ROOT / "docs/path_of_a_request.md"
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        for file, function in re.findall(r"`(src/[\w/]+\.cc)` `([\w:]+)`", line):
+            if (ROOT / file).exists() and not re.search(r"\b" + re.escape(function) + r"\(", (ROOT / file).read_text()):
+                problem(f"docs/path_of_a_request.md:{number}", f"{file} has no {function}")
+
+
 def check_readme() -> None:
     lines = len((ROOT / "README.md").read_text().splitlines())
     if lines > 120:
@@ -143,6 +152,7 @@ def main() -> int:
     check_links()
     check_sizes()
     check_docs()
+    check_path()
     check_readme()
     for line in problems:
         print(line)
