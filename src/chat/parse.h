@@ -60,8 +60,6 @@ class Parser {
   ParsedDelta finish();
 
   bool any_calls() const;
-  // Counted by push(): tokens before the first </think> or tool-call marker, the marker excluded.
-  int64_t reasoning_tokens() const;
 
  private:
   struct Impl;

@@ -18,11 +18,12 @@
 namespace minimax::chat {
 
 struct GenerationRequest {
-  engine::Request request;              // ids, limits and sampling
-  std::vector<std::string> stop;        // stop strings: text is cut before the first that appears
-  bool include_stop_str = false;        // or after it
-  bool skip_special_tokens = true;      // forced to false while a parser is at work, as in the peer
-  std::optional<ParserOptions> parser;  // none: all text is content (completions)
+  engine::Request request;                  // ids, limits and sampling
+  std::vector<std::string> stop;            // stop strings: text is cut before the first that appears
+  std::vector<tokenizer::TokenId> eos_ids;  // stop ids that are not reported as stop_reason
+  bool include_stop_str = false;            // or after it
+  bool skip_special_tokens = true;          // forced to false while a parser is at work, as in the peer
+  std::optional<ParserOptions> parser;      // none: all text is content (completions)
 };
 
 struct TokenInfo {
