@@ -28,7 +28,7 @@ TEST(ServePlan, CountsTheKvOfTheFamily) {
 
 TEST(ServePlan, TooLittleMemoryIsAnErrorWithTheNumberThatFits) {
   ServeOptions options;
-  options.kv_bytes = 10000 * 248 * 1024;
+  options.kv_bytes = int64_t{10000} * 248 * 1024;
   try {
     plan_serve(options, m2_like(), {});
     FAIL();
