@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -14,9 +15,9 @@ class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& sentence) : std::runtime_error(sentence) {}
 
-  template <typename... Args>
-  explicit Error(fmt::format_string<Args...> format, Args&&... args) requires(sizeof...(Args) > 0)
-      : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
+  template <typename First, typename... Rest>
+  explicit Error(fmt::format_string<First, Rest...> format, First&& first, Rest&&... rest)
+      : std::runtime_error(fmt::format(format, std::forward<First>(first), std::forward<Rest>(rest)...)) {}
 };
 
 // A command line that cannot be obeyed: same as Error, but main exits with 2 and points to --help.
