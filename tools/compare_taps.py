@@ -55,7 +55,7 @@ class Profile:
 
 CPU = Profile(U, 8, 2.0**-21)  # avx2; avx512 keeps more lanes
 PROFILES = {"ref": Profile(2.0**-50, 1, 2.0**-50), "cpu": CPU, "cpu-avx512": CPU, "cpu-avx2": CPU,
-            "cpu-scalar": Profile(U, 1, 2.0**-21)}
+            "cpu-scalar": Profile(U, 1, 2.0**-21), "cuda": CPU}
 
 
 class Weights(reference.Checkpoint):

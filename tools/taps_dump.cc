@@ -22,6 +22,9 @@
 
 #include "backend/common/arithmetic.h"
 #include "backend/cpu/forward.h"
+#ifdef MINIMAX_CUDA
+#include "backend/cuda/forward.h"
+#endif
 #include "backend/ref/forward.h"
 #include "base/check.h"
 #include "base/error.h"
@@ -226,6 +229,62 @@ void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmet
   for (const auto& [layer, input] : work.layer_inputs) cpu.layer(layer, input);
 }
 
+#ifdef MINIMAX_CUDA
+// One sequence on backend/cuda.
+void run_cuda(const model::ModelView& model, backend::common::Arithmetic arithmetic, const Work& work,
+              model::TapSink& sink) {
+  namespace cuda = backend::cuda;
+  constexpr int32_t kBlockTokens = 16;
+  const auto hidden = static_cast<size_t>(model.shape.hidden);
+  size_t rows_max = std::max(work.ids.size(), work.head_input.size() / hidden);
+  for (const auto& [layer, input] : work.layer_inputs) rows_max = std::max(rows_max, input.size() / hidden);
+  const auto rows = static_cast<int32_t>(rows_max);
+
+  cuda::select_device(0);
+  const cuda::Stream stream;
+  const cuda::Weights weights(model, arithmetic);
+  const cuda::KvPool kv(model.shape, kBlockTokens, rows / kBlockTokens + 1);
+  cuda::Forward forward({weights, kv, stream}, {.rows_max = rows,
+                                                .context_tokens_max = rows,
+                                                .table_blocks_max = kv.block_count(),
+                                                .logit_rows_max = rows});
+  forward.set_taps(&sink);
+  std::vector<executor::BlockId> table(static_cast<size_t>(kv.block_count()));
+  std::iota(table.begin(), table.end(), 0);
+  const auto head = [&](size_t count) {
+    std::vector<int32_t> all(count);
+    std::iota(all.begin(), all.end(), 0);
+    forward.logits(all);
+    stream.wait();
+  };
+  const auto start = [&](const std::vector<executor::TokenId>& ids, auto&& then) {
+    const executor::SequenceRows sequence{.row_count = static_cast<int32_t>(ids.size()),
+                                          .block_count = kv.block_count()};
+    then(cuda::StepRows{ids, std::span(&sequence, 1), table});
+  };
+  const auto feed = [&](const std::vector<float>& input) {
+    start(std::vector<executor::TokenId>(input.size() / hidden, 0),
+          [&](const cuda::StepRows& step) { forward.prepare(step); });
+    std::vector<uint16_t> bits;
+    for (const float value : input) bits.push_back(float_to_bf16(value));
+    forward.set_hidden(bits);
+  };
+  if (!work.ids.empty()) {
+    start(work.ids, [&](const cuda::StepRows& step) { forward.run(step); });
+    head(work.ids.size());
+  }
+  if (!work.head_input.empty()) {  // before the layers: its taps belong to none
+    feed(work.head_input);
+    head(work.head_input.size() / hidden);
+  }
+  for (const auto& [layer, input] : work.layer_inputs) {
+    feed(input);
+    forward.layer(layer);
+    stream.wait();
+  }
+}
+#endif
+
 void run(const Options& options) {
   const model::ModelConfig config = model::load_config(options.model);
   const model::Checkpoint checkpoint = model::Checkpoint::open(options.model);
@@ -242,8 +301,12 @@ void run(const Options& options) {
     run_ref(model, arithmetic, work, recorder);
   } else if (options.backend == "cpu") {
     run_cpu(model, arithmetic, backend::cpu::choose_isa(options.isa), work, recorder);
+#ifdef MINIMAX_CUDA
+  } else if (options.backend == "cuda") {
+    run_cuda(model, arithmetic, work, recorder);
+#endif
   } else {
-    throw UsageError("--backend: expected ref or cpu, found \"{}\"", options.backend);
+    throw UsageError("--backend: expected ref, cpu or cuda, found \"{}\"", options.backend);
   }
   recorder.write(options.out);
 }

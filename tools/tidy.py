@@ -23,7 +23,8 @@ MAY_USE = {
     "backend/common": ["executor", "model", "base"],
     "backend/ref": ["backend/common", "executor", "model", "base"],
     "backend/cpu": ["backend/common", "executor", "model", "base"],
-    "backend": ["backend/common", "backend/ref", "backend/cpu", "executor", "model", "base"],
+    "backend/cuda": ["backend/common", "backend/cpu", "executor", "model", "base"],
+    "backend": ["backend/common", "backend/ref", "backend/cpu", "backend/cuda", "executor", "model", "base"],
     "bench": ["backend", "executor", "model", "base"],
     "cli": None,  # the composition root
 }

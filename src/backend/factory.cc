@@ -6,6 +6,9 @@
 
 #include "backend/common/arithmetic.h"
 #include "backend/cpu/executor.h"
+#ifdef MINIMAX_CUDA
+#include "backend/cuda/executor.h"
+#endif
 #include "backend/ref/executor.h"
 #include "base/error.h"
 
@@ -63,7 +66,24 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
         block_count(options.kv_bytes, ref::KvCache::bytes_of_block(model.shape, options.block_tokens));
     return std::make_unique<ref::RefExecutor>(model, own);
   }
-  throw Error("back-end: expected cpu or ref, found \"{}\"", options.name);
+#ifdef MINIMAX_CUDA
+  if (options.name == "cuda") {
+    if (!options.isa.empty())
+      throw Error("isa: the cuda back-end has none to choose, found \"{}\"", options.isa);
+    cuda::CudaOptions own;
+    fill_common(own, model, options);
+    // What the published fp8 checkpoints were made for.
+    if (options.arithmetic.empty() && model.shape.fp8_block_cols != 0) own.arithmetic = Arithmetic::kW8a8;
+    own.threads = options.threads > 0 ? options.threads : cpu::ThreadPool::available_threads();
+    own.block_count =
+        block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(model.shape, options.block_tokens));
+    return std::make_unique<cuda::CudaExecutor>(model, own);
+  }
+#else
+  if (options.name == "cuda")
+    throw Error("back-end: this program was built without CUDA (cmake --preset cuda builds it)");
+#endif
+  throw Error("back-end: expected cpu, cuda or ref, found \"{}\"", options.name);
 }
 
 }  // namespace minimax::backend

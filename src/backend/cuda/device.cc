@@ -1,0 +1,139 @@
+#include "backend/cuda/device.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include <cuda_runtime_api.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace minimax::backend::cuda {
+
+static std::string words_of(int error) {
+  const auto code = static_cast<cudaError_t>(error);
+  return fmt::format("{} ({})", cudaGetErrorString(code), cudaGetErrorName(code));
+}
+
+void require(int error, const char* what) {
+  if (error != cudaSuccess) throw Error("cuda: {}: {}", what, words_of(error));
+}
+
+void insist(int error, const char* what) {
+  if (error == cudaSuccess) return;
+  log::error("cuda: {}: {}; the device cannot be used further", what, words_of(error));
+  std::_Exit(kDeviceFailed);  // destructors would only meet the same error
+}
+
+void insist_launched(const char* kernel) {
+  insist(cudaGetLastError(), kernel);
+}
+
+int32_t device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+DeviceInfo select_device(int32_t ordinal) {
+  const int32_t count = device_count();
+  if (ordinal < 0 || ordinal >= count)
+    throw Error("cuda: device {}: the driver shows {} devices", ordinal, count);
+  require(cudaSetDevice(ordinal), "cudaSetDevice");
+  cudaDeviceProp properties{};
+  require(cudaGetDeviceProperties(&properties, ordinal), "cudaGetDeviceProperties");
+  if (properties.major < 8)
+    throw Error("cuda: {}: expected compute capability 8.0 or later, found {}.{}", properties.name,
+                properties.major, properties.minor);
+  size_t bytes_free = 0, bytes_total = 0;
+  require(cudaMemGetInfo(&bytes_free, &bytes_total), "cudaMemGetInfo");
+  int driver = 0;
+  require(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+  return {.name = properties.name,
+          .compute_major = properties.major,
+          .compute_minor = properties.minor,
+          .processors = properties.multiProcessorCount,
+          .bytes_total = static_cast<int64_t>(bytes_total),
+          .bytes_free = static_cast<int64_t>(bytes_free),
+          .driver = fmt::format("{}.{}", driver / 1000, driver % 1000 / 10)};
+}
+
+Stream::Stream() {
+  require(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreate");
+}
+
+Stream::~Stream() {
+  if (handle_ != nullptr) cudaStreamDestroy(handle_);
+}
+
+void Stream::wait() const {
+  insist(cudaStreamSynchronize(handle_), "a step");
+}
+
+void Stream::to_device(void* to, const void* from, int64_t bytes) const {
+  insist(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, handle_),
+         "copy to the device");
+}
+
+void Stream::to_host(void* to, const void* from, int64_t bytes) const {
+  insist(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, handle_),
+         "copy to the host");
+}
+
+void Stream::copy(void* to, const void* from, int64_t bytes) const {
+  insist(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, handle_),
+         "copy on the device");
+}
+
+DeviceMemory::DeviceMemory(int64_t bytes, const char* what) : bytes_(bytes) {
+  void* data = nullptr;
+  if (cudaMalloc(&data, static_cast<size_t>(bytes)) != cudaSuccess) {
+    cudaGetLastError();
+    size_t bytes_free = 0, bytes_total = 0;
+    cudaMemGetInfo(&bytes_free, &bytes_total);
+    throw Error("cuda: {}: {} bytes wanted, {} of the device's {} are free", what, bytes, bytes_free,
+                bytes_total);
+  }
+  data_ = static_cast<std::byte*>(data);
+  require(cudaMemset(data, 0, static_cast<size_t>(bytes)), what);
+  // A memset may return before it is done, and other streams do not wait for it.
+  require(cudaDeviceSynchronize(), what);
+}
+
+DeviceMemory::~DeviceMemory() {
+  if (data_ != nullptr) cudaFree(data_);
+}
+
+DeviceMemory::DeviceMemory(DeviceMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+void DeviceMemory::upload(int64_t offset, const void* from, int64_t count) const {
+  require(cudaMemcpy(data_ + offset, from, static_cast<size_t>(count), cudaMemcpyHostToDevice),
+          "upload of weights");
+}
+
+PinnedMemory::PinnedMemory(int64_t bytes, const char* what) : bytes_(bytes) {
+  void* data = nullptr;
+  require(cudaMallocHost(&data, static_cast<size_t>(bytes)), what);
+  data_ = static_cast<std::byte*>(data);
+}
+
+PinnedMemory::~PinnedMemory() {
+  if (data_ != nullptr) cudaFreeHost(data_);
+}
+
+PinnedMemory::PinnedMemory(PinnedMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+}  // namespace minimax::backend::cuda

@@ -1,0 +1,101 @@
+#pragma once
+// Device and pinned memory, the stream, and what is done about CUDA's errors. Free of CUDA headers, so that
+// nothing outside this folder needs the toolkit.
+//
+// Errors: while an executor is made they are Errors of the start (thrown). Once it runs, an error of the
+// device is a bug or a dead device: it is logged and the process ends with kDeviceFailed.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+struct CUstream_st;
+
+namespace minimax::backend::cuda {
+
+using StreamHandle = CUstream_st*;
+
+inline constexpr int kDeviceFailed = 3;  // exit code
+
+struct DeviceInfo {
+  std::string name;
+  int32_t compute_major = 0;
+  int32_t compute_minor = 0;
+  int32_t processors = 0;  // SMs
+  int64_t bytes_total = 0;
+  int64_t bytes_free = 0;
+  std::string driver;  // newest CUDA version the driver knows, e.g. "13.0"
+};
+
+// Devices that can be used; 0 without a driver. Never throws.
+int32_t device_count();
+// Selects the device for the calling thread. Throws Error if there is none or it is older than sm_80.
+DeviceInfo select_device(int32_t ordinal);
+
+// After the start. `error` is a cudaError_t.
+void insist(int error, const char* what);
+// At the start: throws Error.
+void require(int error, const char* what);
+// insist on the launch just made.
+void insist_launched(const char* kernel);
+
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  StreamHandle handle() const { return handle_; }
+  void wait() const;  // until all work is done
+
+  void to_device(void* to, const void* from, int64_t bytes) const;  // from: pinned, untouched until wait()
+  void to_host(void* to, const void* from, int64_t bytes) const;    // to: pinned
+  void copy(void* to, const void* from, int64_t bytes) const;       // device to device
+
+ private:
+  StreamHandle handle_ = nullptr;
+};
+
+// Owned memory, zeroed; aligned to 256 bytes. Throws Error naming `what`, the bytes wanted and those free.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  DeviceMemory(int64_t bytes, const char* what);
+  ~DeviceMemory();
+  DeviceMemory(DeviceMemory&& other) noexcept;
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept;
+  std::byte* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+  // At the start: blocking copies.
+  void upload(int64_t offset, const void* from, int64_t count) const;
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  PinnedMemory(int64_t bytes, const char* what);
+  ~PinnedMemory();
+  PinnedMemory(PinnedMemory&& other) noexcept;
+  PinnedMemory& operator=(PinnedMemory&& other) noexcept;
+  std::byte* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  template <typename T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace minimax::backend::cuda

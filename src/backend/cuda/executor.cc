@@ -1,0 +1,293 @@
+#include "backend/cuda/executor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backend/common/slot_table.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/sample.h"
+#include "backend/cpu/thread_pool.h"
+#include "backend/cuda/forward.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+namespace minimax::backend::cuda {
+
+using executor::Limits;
+using executor::StepBatch;
+
+// Rows whose logits are held, and copied to the host, at once.
+static constexpr int32_t kLogitRows = 32;
+
+static Limits make_limits(const CudaOptions& options, const model::ModelShape& shape) {
+  const auto at_least_one = [](const char* name, int32_t value) {
+    if (value < 1) throw Error("cuda back-end: {}: expected at least 1, found {}", name, value);
+  };
+  at_least_one("threads", options.threads);
+  at_least_one("block_tokens", options.block_tokens);
+  at_least_one("block_count", options.block_count);
+  at_least_one("slot_count", options.slot_count);
+  at_least_one("step_rows_max", options.step_rows_max);
+  at_least_one("step_sequences_max", options.step_sequences_max);
+  at_least_one("context_tokens_max", options.context_tokens_max);
+  at_least_one("vocab_size", options.vocab_size);
+  if (options.vocab_size > shape.vocab_rows)
+    throw Error("cuda back-end: vocab_size: expected at most the model's {} rows, found {}", shape.vocab_rows,
+                options.vocab_size);
+  Limits limits;
+  limits.block_tokens = options.block_tokens;
+  limits.block_count = options.block_count;
+  limits.slot_count = options.slot_count;
+  limits.step_rows_max = options.step_rows_max;
+  limits.step_sequences_max = options.step_sequences_max;
+  // Each row can be scored and drawn from, and a prompt's last row by several slots.
+  limits.step_samples_max = options.step_rows_max + options.slot_count;
+  limits.context_tokens_max = options.context_tokens_max;
+  limits.pipeline_depth = 1;
+  limits.vocab_size = options.vocab_size;
+  limits.mask_words = (options.vocab_size + 31) / 32;
+  limits.logprobs_max =
+      options.logprobs_max < 0 ? options.vocab_size : std::min(options.logprobs_max, options.vocab_size);
+  return limits;
+}
+
+static ForwardSizes sizes_of(const CudaOptions& options) {
+  const int64_t blocks_each = (options.context_tokens_max + options.block_tokens - 1) / options.block_tokens;
+  const int64_t blocks = blocks_each * options.step_sequences_max;
+  if (blocks > int64_t{1} << 28)
+    throw Error(
+        "cuda back-end: {} sequences of {} tokens in blocks of {} need a block table of {} entries; at "
+        "most 2^28 are held",
+        options.step_sequences_max, options.context_tokens_max, options.block_tokens, blocks);
+  return {.rows_max = options.step_rows_max,
+          .context_tokens_max = options.context_tokens_max,
+          .table_blocks_max = static_cast<int32_t>(blocks),
+          .logit_rows_max = kLogitRows};
+}
+
+struct CudaExecutor::Impl {
+  // One draw or one prompt score: what a thread of the pool does with one row of logits.
+  struct RowJob {
+    int32_t row = 0;
+    int32_t sample = -1;  // into the batch's samples, or
+    int32_t score = -1;   // into its prompt_scores
+    executor::SampledToken token;
+    executor::TokenLogprob logprob;
+    std::vector<executor::TopLogprob> top;
+  };
+
+  Impl(const model::ModelView& model, const CudaOptions& own)
+      : options(own),
+        limits(make_limits(own, model.shape)),
+        device(select_device(own.device)),
+        weights(model, own.arithmetic),
+        kv(model.shape, own.block_tokens, own.block_count),
+        forward({weights, kv, stream}, sizes_of(own)),
+        threads(own.threads),
+        slots(own.slot_count, own.vocab_size),
+        logits(int64_t{kLogitRows} * own.vocab_size * 4, "logits on the host") {
+    const cpu::Kernels& kernels = cpu::kernels_of(cpu::choose_isa(""));
+    for (int32_t i = 0; i < threads.size(); ++i) samplers.emplace_back(kernels, own.vocab_size);
+  }
+
+  void run_forward(const StepBatch& batch);
+  void run_jobs(const StepBatch& batch);
+  void fetch_logits();
+  void run_job(const StepBatch& batch, RowJob& job, const float* row, cpu::Sampler& sampler) const;
+  void publish(const StepBatch& batch);
+
+  CudaOptions options;
+  Limits limits;
+  DeviceInfo device;
+  Stream stream;
+  Weights weights;
+  KvPool kv;
+  Forward forward;
+  cpu::ThreadPool threads;
+  common::SlotTable slots;
+  PinnedMemory logits;                 // [kLogitRows, vocab_size] f32
+  std::vector<cpu::Sampler> samplers;  // one a thread
+
+  // The step in flight.
+  std::vector<executor::TokenId> tokens;
+  std::vector<RowJob> jobs;
+  size_t job_count = 0;  // jobs keeps its vectors from step to step
+  std::vector<int32_t> logit_rows;
+  executor::StepResult result;
+  executor::StepId next_step = 0;
+  bool in_flight = false;
+};
+
+int64_t CudaExecutor::block_bytes(const model::ModelShape& shape, int32_t block_tokens) {
+  return KvPool::block_bytes(shape, block_tokens);
+}
+
+CudaExecutor::CudaExecutor(const model::ModelView& model, const CudaOptions& options)
+    : impl_(std::make_unique<Impl>(model, options)) {}
+
+CudaExecutor::~CudaExecutor() = default;
+
+const Limits& CudaExecutor::limits() const {
+  return impl_->limits;
+}
+
+Forward& CudaExecutor::forward() {
+  return impl_->forward;
+}
+
+executor::StepId CudaExecutor::submit(const StepBatch& batch) {
+  Impl& own = *impl_;
+  const std::string violation = executor::find_violation(batch, own.limits);
+  if (!violation.empty()) check_failed(__FILE__, __LINE__, "find_violation(batch).empty()", violation);
+  CHECK(!own.in_flight);
+  const int64_t start_us = now_us();
+  own.slots.apply(batch);
+  for (const executor::BlockCopy& copy : batch.block_copies) own.kv.copy(copy, own.stream);
+  own.run_forward(batch);
+  own.run_jobs(batch);
+  own.stream.wait();  // also where nothing was sampled: collect() means that the step is done
+  own.publish(batch);
+  own.result.duration_us = now_us() - start_us;
+  own.in_flight = true;
+  return own.next_step++;
+}
+
+void CudaExecutor::collect(executor::StepId step, executor::StepResult& result) {
+  CHECK(impl_->in_flight);
+  CHECK_EQ(step, impl_->next_step - 1);
+  std::swap(result, impl_->result);
+  impl_->in_flight = false;
+}
+
+void CudaExecutor::Impl::run_forward(const StepBatch& batch) {
+  tokens.assign(batch.row_tokens.begin(), batch.row_tokens.end());
+  for (const executor::SequenceRows& sequence : batch.sequences) {
+    for (int32_t i = 0; i < sequence.row_count; ++i) {
+      executor::TokenId& token = tokens[static_cast<size_t>(sequence.row_begin + i)];
+      if (token == executor::kLastSampledToken) token = slots.last_token(sequence.slot);
+    }
+  }
+  if (!tokens.empty()) forward.run({tokens, batch.sequences, batch.block_table});
+}
+
+// The rows of logit_rows to the host, without the padding ids of the head.
+void CudaExecutor::Impl::fetch_logits() {
+  const float* const rows = forward.logits(logit_rows);
+  const int64_t stride = weights.shape().vocab_rows;
+  for (size_t i = 0; i < logit_rows.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    stream.to_host(logits.as<float>() + row * limits.vocab_size, rows + row * stride,
+                   int64_t{4} * limits.vocab_size);
+  }
+  stream.wait();
+}
+
+void CudaExecutor::Impl::run_jobs(const StepBatch& batch) {
+  job_count = batch.samples.size() + batch.prompt_scores.size();
+  if (jobs.size() < job_count) jobs.resize(job_count);
+  const auto used = std::span(jobs).first(job_count);
+  size_t next = 0;
+  for (size_t i = 0; i < batch.samples.size(); ++i, ++next) {
+    used[next].row = batch.samples[i].row;
+    used[next].sample = static_cast<int32_t>(i);
+    used[next].score = -1;
+  }
+  for (size_t i = 0; i < batch.prompt_scores.size(); ++i, ++next) {
+    used[next].row = batch.prompt_scores[i].row;
+    used[next].sample = -1;
+    used[next].score = static_cast<int32_t>(i);
+  }
+  std::stable_sort(used.begin(), used.end(), [](const RowJob& a, const RowJob& b) { return a.row < b.row; });
+
+  // Jobs [begin, end) share the logits of logit_rows.
+  for (size_t begin = 0; begin < used.size();) {
+    size_t end = begin;
+    logit_rows.clear();
+    for (; end < used.size(); ++end) {
+      if (!logit_rows.empty() && logit_rows.back() == used[end].row) continue;
+      if (logit_rows.size() == kLogitRows) break;
+      logit_rows.push_back(used[end].row);
+    }
+    fetch_logits();
+    // Small vocabularies are not worth waking a thread for.
+    const int64_t grain = 1 + 16384 / limits.vocab_size;
+    threads.run(static_cast<int64_t>(end - begin), grain, [&](int64_t first, int64_t last, int32_t thread) {
+      for (int64_t i = first; i < last; ++i) {
+        RowJob& job = used[begin + static_cast<size_t>(i)];
+        const auto place = std::lower_bound(logit_rows.begin(), logit_rows.end(), job.row);
+        const float* const row = logits.as<float>() + (place - logit_rows.begin()) * limits.vocab_size;
+        run_job(batch, job, row, samplers[static_cast<size_t>(thread)]);
+      }
+    });
+    begin = end;
+  }
+}
+
+void CudaExecutor::Impl::run_job(const StepBatch& batch, RowJob& job, const float* row,
+                                 cpu::Sampler& sampler) const {
+  job.top.clear();
+  if (job.score >= 0) {
+    const executor::PromptScore& score = batch.prompt_scores[static_cast<size_t>(job.score)];
+    job.logprob = sampler.score(row, score.token, score.top_k, job.top);
+    return;
+  }
+  const executor::Sample& sample = batch.samples[static_cast<size_t>(job.sample)];
+  const common::SlotState& slot = slots.at(sample.slot);
+  CHECK_EQ(sample.output_position, slot.output_tokens());
+  std::span<const uint32_t> mask;
+  if (sample.mask_idx >= 0) {
+    const auto words = static_cast<size_t>(limits.mask_words);
+    mask = std::span(batch.masks).subspan(static_cast<size_t>(sample.mask_idx) * words, words);
+  }
+  const cpu::Sampler::Draw draw = sampler.draw(row, slot, sample.output_position, mask);
+  job.token = {};
+  job.token.sample = job.sample;
+  job.token.token = draw.token;
+  job.token.outcome = draw.outcome;
+  if (draw.outcome != executor::SampleOutcome::kNotFinite && slot.spec.logprobs >= 0)
+    job.token.logprob = sampler.score(row, draw.token, slot.spec.logprobs, job.top);
+}
+
+// The results in the order of the batch, prompt scores first, and the drawn tokens into their slots.
+void CudaExecutor::Impl::publish(const StepBatch& batch) {
+  result.clear();
+  result.tokens.resize(batch.samples.size());
+  result.prompt_logprobs.resize(batch.prompt_scores.size());
+  const auto used = std::span(jobs).first(job_count);
+  std::sort(used.begin(), used.end(), [](const RowJob& a, const RowJob& b) {
+    return std::pair(a.sample, a.score) < std::pair(b.sample, b.score);
+  });
+  for (RowJob& job : used) {
+    executor::TokenLogprob& logprob = job.score >= 0 ? job.logprob : job.token.logprob;
+    logprob.top_begin = static_cast<int32_t>(result.top_logprobs.size());
+    result.top_logprobs.insert(result.top_logprobs.end(), job.top.begin(), job.top.end());
+    if (job.score >= 0) {
+      result.prompt_logprobs[static_cast<size_t>(job.score)] = job.logprob;
+      continue;
+    }
+    result.tokens[static_cast<size_t>(job.sample)] = job.token;
+    if (job.token.outcome != executor::SampleOutcome::kNotFinite)
+      slots.append(batch.samples[static_cast<size_t>(job.sample)].slot, job.token.token);
+  }
+}
+
+executor::Report CudaExecutor::report() const {
+  const Impl& own = *impl_;
+  const auto mib = [](int64_t bytes) {
+    return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / 1048576);
+  };
+  return {
+      {"back-end", "cuda"},
+      {"device", fmt::format("{}, compute {}.{}, {} SMs, {}", own.device.name, own.device.compute_major,
+                             own.device.compute_minor, own.device.processors, mib(own.device.bytes_total))},
+      {"driver's CUDA", own.device.driver},
+      {"arithmetic", std::string(common::name_of(own.options.arithmetic))},
+      {"weights", mib(own.weights.bytes())},
+      {"KV blocks", fmt::format("{} of {} tokens, {}", own.limits.block_count, own.limits.block_tokens,
+                                mib(own.kv.bytes()))},
+      {"activations", mib(own.forward.buffer_bytes())},
+      {"sampling", fmt::format("on the host, {} threads", own.threads.size())}};
+}
+
+}  // namespace minimax::backend::cuda

@@ -1,0 +1,60 @@
+#pragma once
+// The Executor on one CUDA device. docs/executor_contract.md. No CUDA header is needed to include this.
+//
+// What runs where, today: the whole forward and the KV cache on the device; the rows of logits are copied to
+// the host and drawn there by the CPU back-end's sampler (docs/decisions/010-cuda-first.md). submit() runs
+// the whole step; pipeline_depth is 1.
+//
+// Bit-equal tokens, on one GPU architecture: a row's logits and its draw depend on its sequence alone, not on
+// batch mates, chunks, block table, prefix-cache hits or recomputation (kernels.h).
+
+#include <cstdint>
+#include <memory>
+
+#include "backend/common/arithmetic.h"
+#include "executor/executor.h"
+#include "model/config.h"
+#include "model/taps.h"
+#include "model/tensors.h"
+
+namespace minimax::backend::cuda {
+
+class Forward;
+
+struct CudaOptions {
+  common::Arithmetic arithmetic = common::Arithmetic::kW8a8;
+  int32_t device = 0;   // ordinal
+  int32_t threads = 1;  // of the host, for sampling
+  int32_t block_tokens = 16;
+  int32_t block_count = 0;  // block_bytes() each
+  int32_t slot_count = 0;
+  int32_t step_rows_max = 0;
+  int32_t step_sequences_max = 0;
+  int32_t context_tokens_max = 0;
+  int32_t vocab_size = 0;  // ids the tokenizer knows; at most the model's vocab_rows
+  int32_t logprobs_max = 20;
+};
+
+class CudaExecutor final : public executor::Executor {
+ public:
+  // Bytes of one KV block on the device.
+  static int64_t block_bytes(const model::ModelShape& shape, int32_t block_tokens);
+
+  // The view is read during construction only. Throws Error naming the option that cannot be had, a device
+  // that cannot be used or memory that is too small.
+  CudaExecutor(const model::ModelView& model, const CudaOptions& options);
+  ~CudaExecutor() override;
+
+  const executor::Limits& limits() const override;
+  executor::StepId submit(const executor::StepBatch& batch) override;  // runs the whole step
+  void collect(executor::StepId step, executor::StepResult& result) override;
+  executor::Report report() const override;
+
+  Forward& forward();  // for tests
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace minimax::backend::cuda

@@ -1,0 +1,364 @@
+#include "backend/cuda/forward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "base/check.h"
+#include "base/float_types.h"
+
+namespace minimax::backend::cuda {
+
+namespace taps = model::taps;
+using executor::SequenceRows;
+
+// Partial results of leaves that may be kept apart; more rows than that fold in place.
+static constexpr int64_t kPartialBytesMax = int64_t{64} << 20;
+// Below this many CTAs the leaves of a row are spread over the processors.
+static constexpr int64_t kCtasEnough = 512;
+
+static int64_t aligned(int64_t bytes) {
+  return (bytes + 255) / 256 * 256;
+}
+
+static int64_t groups_of(int64_t width) {
+  return (width + kScaleCols - 1) / kScaleCols;
+}
+
+template <typename T>
+T* Forward::take(int64_t count) {
+  std::byte* const at = measuring_ ? nullptr : arena_.data() + arena_used_;
+  arena_used_ += aligned(count * static_cast<int64_t>(sizeof(T)));
+  return reinterpret_cast<T*>(at);
+}
+
+// Called twice: once to measure, once to place.
+void Forward::lay_out() {
+  arena_used_ = 0;
+  const int64_t rows = sizes_.rows_max, parts = rows * shape_.experts_per_token;
+  device_image_ = take<std::byte>(image_bytes());
+  for (uint16_t** const buffer : {&h_, &norm_, &out_}) *buffer = take<uint16_t>(rows * shape_.hidden);
+  for (uint16_t** const buffer : {&q_, &q2_, &attn_}) *buffer = take<uint16_t>(rows * shape_.q_width());
+  for (uint16_t** const buffer : {&k_, &k2_, &v_}) *buffer = take<uint16_t>(rows * shape_.kv_width());
+  for (uint16_t** const buffer : {&gate_, &up_, &inner_})
+    *buffer = take<uint16_t>(parts * shape_.expert_width);
+  expert_out_ = take<uint16_t>(parts * shape_.hidden);
+  const int64_t widest =
+      std::max({rows * shape_.hidden, rows * shape_.q_width(), parts * shape_.expert_width});
+  const int64_t groups = std::max({rows * groups_of(shape_.hidden), rows * groups_of(shape_.q_width()),
+                                   parts * groups_of(shape_.expert_width)});
+  grid_ = take<uint16_t>(widest);
+  grid_scales_ = take<float>(groups);
+  cos_ = take<float>(rows * shape_.rotary_dim / 2);
+  sin_ = take<float>(rows * shape_.rotary_dim / 2);
+  router_logits_ = take<float>(rows * shape_.experts);
+  scores_ = take<float>(rows * shape_.experts);
+  expert_weights_ = take<float>(parts);
+  expert_ids_ = take<int32_t>(parts);
+  parts_ = take<int32_t>(parts);
+  part_tiles_ = take<PartTile>(parts);
+  part_tile_count_ = take<int32_t>(1);
+  partials_ = take<float>(kPartialBytesMax / 4);
+  final_ = take<uint16_t>(sizes_.logit_rows_max * int64_t{shape_.hidden});
+  logits_ = take<float>(sizes_.logit_rows_max * int64_t{shape_.vocab_rows});
+}
+
+int64_t Forward::image_bytes() const {
+  const int64_t rows = sizes_.rows_max;
+  return aligned(4 * rows) * 2 + aligned(8 * rows) + aligned(16 * rows) +
+         aligned(4 * sizes_.table_blocks_max) + aligned(4 * sizes_.logit_rows_max);
+}
+
+Forward::Image Forward::image_of(std::byte* base) const {
+  Image image{};
+  const auto place = [&](auto*& pointer, int64_t count) {
+    pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base);
+    base += aligned(count * static_cast<int64_t>(sizeof(*pointer)));
+  };
+  place(image.tokens, sizes_.rows_max);
+  place(image.positions, sizes_.rows_max);
+  place(image.places, sizes_.rows_max);
+  place(image.tiles, sizes_.rows_max);
+  place(image.logit_rows, sizes_.logit_rows_max);
+  place(image.table, sizes_.table_blocks_max);  // last: only its used part is sent
+  return image;
+}
+
+Forward::Forward(const Parts& parts, const ForwardSizes& sizes)
+    : weights_(parts.weights),
+      kv_(parts.kv),
+      stream_(parts.stream),
+      shape_(parts.weights.shape()),
+      sizes_(sizes) {
+  lay_out();
+  arena_ = DeviceMemory(arena_used_, "activations (--max-num-batched-tokens)");
+  measuring_ = false;
+  lay_out();
+  staging_ = PinnedMemory(image_bytes(), "staging of a step");
+  host_ = image_of(staging_.data());
+  device_ = image_of(device_image_);
+  std::vector<double> frequencies;
+  for (int32_t i = 0; i < shape_.rotary_dim / 2; ++i)
+    frequencies.push_back(std::pow(shape_.rope_theta, -2.0 * i / shape_.rotary_dim));
+  const auto bytes = static_cast<int64_t>(frequencies.size() * sizeof(double));
+  frequencies_ = DeviceMemory(bytes, "frequencies");
+  frequencies_.upload(0, frequencies.data(), bytes);
+}
+
+int64_t Forward::buffer_bytes() const {
+  return arena_.bytes() + staging_.bytes();
+}
+
+// Tiles of rows, and whether leaves are spread: by size alone, for no choice changes a bit.
+void Forward::plan_attention(const StepRows& step) {
+  int32_t longest = 1, most_rows = 1;
+  for (const SequenceRows& sequence : step.sequences) {
+    longest = std::max(longest, sequence.first_position + sequence.row_count);
+    most_rows = std::max(most_rows, sequence.row_count);
+  }
+  leaves_max_ = (longest + kLeafKeys - 1) / kLeafKeys;
+  const int64_t partial_bytes = int64_t{rows_} * shape_.q_heads * leaves_max_ * kPartialFloats * 4;
+  wide_ = form_ == AttentionForm::kBySize
+              ? most_rows > 1
+              : form_ == AttentionForm::kWide || form_ == AttentionForm::kWideLeaves;
+  const int32_t rows_each = wide_ ? wide_rows(shape_.q_heads / shape_.kv_heads) : 1;
+  tile_count_ = 0;
+  for (const SequenceRows& sequence : step.sequences)
+    for (int32_t i = 0; i < sequence.row_count; i += rows_each)
+      host_.tiles[tile_count_++] = {.row = sequence.row_begin + i,
+                                    .count = std::min(rows_each, sequence.row_count - i),
+                                    .position = sequence.first_position + i,
+                                    .table_begin = sequence.block_begin};
+  const bool few = int64_t{tile_count_} * shape_.kv_heads < kCtasEnough;
+  const bool asked = form_ == AttentionForm::kNarrowLeaves || form_ == AttentionForm::kWideLeaves;
+  leaves_apart_ = partial_bytes <= kPartialBytesMax && leaves_max_ <= 65535 &&
+                  (form_ == AttentionForm::kBySize ? few && leaves_max_ > 1 : asked);
+}
+
+void Forward::prepare(const StepRows& step) {
+  rows_ = static_cast<int32_t>(step.tokens.size());
+  CHECK_LE(rows_, sizes_.rows_max);
+  CHECK_LE(step.block_table.size(), static_cast<size_t>(sizes_.table_blocks_max));
+  std::copy(step.tokens.begin(), step.tokens.end(), host_.tokens);
+  std::copy(step.block_table.begin(), step.block_table.end(), host_.table);
+  for (const SequenceRows& sequence : step.sequences) {
+    for (int32_t i = 0; i < sequence.row_count; ++i) {
+      const int32_t position = sequence.first_position + i;
+      const int64_t block =
+          step.block_table[static_cast<size_t>(sequence.block_begin + position / kv_.block_tokens())];
+      CHECK_LT(block, kv_.block_count());
+      host_.positions[sequence.row_begin + i] = position;
+      host_.places[sequence.row_begin + i] = block * kv_.block_tokens() + position % kv_.block_tokens();
+    }
+  }
+  plan_attention(step);
+  const std::byte* const table = reinterpret_cast<const std::byte*>(host_.table);
+  stream_.to_device(device_image_, staging_.data(),
+                    table - staging_.data() + static_cast<int64_t>(step.block_table.size_bytes()));
+  if (rows_ > 0)
+    rope_table(device_.positions, frequencies_.as<double>(), rows_, shape_.rotary_dim / 2, cos_, sin_,
+               stream_.handle());
+  layer_ = -1;
+}
+
+void Forward::run(const StepRows& step) {
+  prepare(step);
+  if (rows_ == 0) return;
+  embed(weights_.embedding(), device_.tokens, rows_, shape_.hidden, h_, stream_.handle());
+  tap(taps::kEmbed, h_, rows_, shape_.hidden);
+  for (int32_t n = 0; n < shape_.layers; ++n) layer(n);
+  layer_ = -1;
+}
+
+void Forward::set_hidden(std::span<const uint16_t> bits) {
+  CHECK_EQ(bits.size(), static_cast<size_t>(rows_) * static_cast<size_t>(shape_.hidden));
+  stream_.to_device(h_, bits.data(), static_cast<int64_t>(bits.size() * 2));
+  stream_.wait();
+}
+
+void Forward::layer(int32_t n) {
+  layer_ = n;
+  const LayerWeights& weights = weights_.layer(n);
+  const auto eps = static_cast<float>(shape_.rms_eps);
+  const StreamHandle stream = stream_.handle();
+  rms_norm(h_, nullptr, weights.attn_norm, rows_, shape_.hidden, eps, norm_, stream);
+  tap(taps::kAttnNorm, norm_, rows_, shape_.hidden);
+  attention_part(n);
+  add(h_, out_, int64_t{rows_} * shape_.hidden, stream);
+  tap(taps::kAttnResidual, h_, rows_, shape_.hidden);
+  rms_norm(h_, nullptr, weights.mlp_norm, rows_, shape_.hidden, eps, norm_, stream);
+  tap(taps::kMlpNorm, norm_, rows_, shape_.hidden);
+  experts_part(n);
+  add(h_, out_, int64_t{rows_} * shape_.hidden, stream);
+  tap(taps::kMlpResidual, h_, rows_, shape_.hidden);
+}
+
+Forward::Input Forward::quantised(const Matrix& weight, const uint16_t* x, int64_t rows) {
+  if (weight.kind != WeightKind::kE4m3 || weights_.arithmetic() != common::Arithmetic::kW8a8)
+    return {x, nullptr};
+  quantise(x, static_cast<int32_t>(rows), weight.in, grid_, grid_scales_, stream_.handle());
+  return {grid_, grid_scales_};
+}
+
+void Forward::project(const Matrix& weight, const uint16_t* x, uint16_t* y) {
+  const Input input = quantised(weight, x, rows_);
+  linear({.weight = weight,
+          .x = input.x,
+          .x_scales = input.scales,
+          .rows = rows_,
+          .y_bf16 = y,
+          .y_stride = weight.out},
+         stream_.handle());
+}
+
+void Forward::attention_part(int32_t n) {
+  const LayerWeights& weights = weights_.layer(n);
+  const StreamHandle stream = stream_.handle();
+  const auto eps = static_cast<float>(shape_.rms_eps);
+  project(weights.q, norm_, q_);
+  project(weights.k, norm_, k_);
+  project(weights.v, norm_, v_);
+  tap(taps::kQProj, q_, rows_, shape_.q_width());
+  tap(taps::kKProj, k_, rows_, shape_.kv_width());
+  tap(taps::kVProj, v_, rows_, shape_.kv_width());
+  uint16_t *q = q_, *k = k_;
+  if (shape_.qk_norm) {
+    rms_norm(q_, nullptr, weights.q_norm, rows_, shape_.q_width(), eps, q2_, stream);
+    rms_norm(k_, nullptr, weights.k_norm, rows_, shape_.kv_width(), eps, k2_, stream);
+    q = q2_;
+    k = k2_;
+    tap(taps::kQNorm, q, rows_, shape_.q_width());
+    tap(taps::kKNorm, k, rows_, shape_.kv_width());
+  }
+  rope(q, rows_, shape_.q_heads, shape_.rotary_dim / 2, cos_, sin_, stream);
+  rope(k, rows_, shape_.kv_heads, shape_.rotary_dim / 2, cos_, sin_, stream);
+  tap(taps::kQRope, q, rows_, shape_.q_width());
+  tap(taps::kKRope, k, rows_, shape_.kv_width());
+  const KvLayer kv = kv_.layer(n);
+  write_kv(k, v_, device_.places, rows_, kv, stream);
+  attention({.q = q,
+             .out = attn_,
+             .kv = kv,
+             .q_heads = shape_.q_heads,
+             .tiles = device_.tiles,
+             .tile_count = tile_count_,
+             .wide = wide_,
+             .block_table = device_.table,
+             .leaves_max = leaves_max_,
+             .partials = leaves_apart_ ? partials_ : nullptr},
+            rows_, stream);
+  tap(taps::kAttn, attn_, rows_, shape_.q_width());
+  project(weights.o, attn_, out_);
+  tap(taps::kOProj, out_, rows_, shape_.hidden);
+}
+
+void Forward::experts_part(int32_t n) {
+  const LayerWeights& weights = weights_.layer(n);
+  const StreamHandle stream = stream_.handle();
+  const int32_t slots = shape_.experts_per_token, parts = rows_ * slots;
+  linear({.weight = weights.router,
+          .x = norm_,
+          .rows = rows_,
+          .y_f32 = router_logits_,
+          .y_stride = shape_.experts},
+         stream);
+  route({.logits = router_logits_,
+         .bias = weights.router_bias,
+         .rows = rows_,
+         .experts = shape_.experts,
+         .slots = slots,
+         .scores = scores_,
+         .ids = expert_ids_,
+         .weights = expert_weights_},
+        stream);
+  tap(taps::kRouterLogits, router_logits_, rows_, shape_.experts);
+  tap(taps::kRouterScores, scores_, rows_, shape_.experts);
+  tap(taps::kExpertIds, expert_ids_, rows_, slots);
+  tap(taps::kExpertWeights, expert_weights_, rows_, slots);
+
+  const int32_t tile = tile_rows(parts, shape_.experts);
+  group_parts(expert_ids_, parts, shape_.experts, tile, parts_, part_tiles_, part_tile_count_, stream);
+  LinearTask task{.rows = parts,
+                  .tiles = part_tiles_,
+                  .tile_count = part_tile_count_,
+                  // Every expert that has parts may leave one tile partly filled.
+                  .tile_count_max = std::min(parts, std::min(parts, shape_.experts) + parts / tile),
+                  .tile_rows = tile,
+                  .parts = parts_};
+  const Input input = quantised(weights.gate, norm_, rows_);
+  task.x = input.x;
+  task.x_scales = input.scales;
+  task.x_divisor = slots;
+  task.y_stride = shape_.expert_width;
+  task.weight = weights.gate;
+  task.y_bf16 = gate_;
+  linear(task, stream);
+  task.weight = weights.up;
+  task.y_bf16 = up_;
+  linear(task, stream);
+  swiglu(gate_, up_, int64_t{parts} * shape_.expert_width, inner_, stream);
+
+  const Input inner = quantised(weights.down, inner_, parts);
+  task.x = inner.x;
+  task.x_scales = inner.scales;
+  task.x_divisor = 1;
+  task.y_stride = shape_.hidden;
+  task.weight = weights.down;
+  task.y_bf16 = expert_out_;
+  linear(task, stream);
+  combine(expert_out_, expert_weights_, rows_, slots, shape_.hidden, out_, stream);
+  tap(taps::kExpertInner, inner_, rows_, int64_t{slots} * shape_.expert_width);
+  tap(taps::kMoe, out_, rows_, shape_.hidden);
+}
+
+const float* Forward::logits(std::span<const int32_t> rows) {
+  const auto count = static_cast<int32_t>(rows.size());
+  CHECK_LE(count, sizes_.logit_rows_max);
+  layer_ = -1;
+  if (count == 0) return logits_;
+  std::copy(rows.begin(), rows.end(), host_.logit_rows);
+  stream_.to_device(device_.logit_rows, host_.logit_rows, int64_t{4} * count);
+  rms_norm(h_, device_.logit_rows, weights_.final_norm(), count, shape_.hidden,
+           static_cast<float>(shape_.rms_eps), final_, stream_.handle());
+  tap(taps::kFinalNorm, final_, count, shape_.hidden);
+  linear({.weight = weights_.head(),
+          .x = final_,
+          .rows = count,
+          .y_f32 = logits_,
+          .y_stride = shape_.vocab_rows},
+         stream_.handle());
+  tap(taps::kLogits, logits_, count, shape_.vocab_rows);
+  return logits_;
+}
+
+void Forward::fetch(const void* from, int64_t bytes) {
+  fetched_.resize(static_cast<size_t>(bytes));
+  stream_.to_host(fetched_.data(), from, bytes);
+  stream_.wait();
+}
+
+void Forward::tap(std::string_view name, const uint16_t* values, int64_t rows, int64_t width) {
+  if (sink_ == nullptr) return;
+  fetch(values, rows * width * 2);
+  tap_values_.resize(static_cast<size_t>(rows * width));
+  const auto* const bits = reinterpret_cast<const uint16_t*>(fetched_.data());
+  for (size_t i = 0; i < tap_values_.size(); ++i) tap_values_[i] = bf16_to_float(bits[i]);
+  sink_->tap(name, layer_, rows, width, tap_values_.data());
+}
+
+void Forward::tap(std::string_view name, const float* values, int64_t rows, int64_t width) {
+  if (sink_ == nullptr) return;
+  fetch(values, rows * width * 4);
+  sink_->tap(name, layer_, rows, width, reinterpret_cast<const float*>(fetched_.data()));
+}
+
+void Forward::tap(std::string_view name, const int32_t* values, int64_t rows, int64_t width) {
+  if (sink_ == nullptr) return;
+  fetch(values, rows * width * 4);
+  tap_values_.resize(static_cast<size_t>(rows * width));
+  const auto* const ids = reinterpret_cast<const int32_t*>(fetched_.data());
+  for (size_t i = 0; i < tap_values_.size(); ++i) tap_values_[i] = static_cast<float>(ids[i]);
+  sink_->tap(name, layer_, rows, width, tap_values_.data());
+}
+
+}  // namespace minimax::backend::cuda

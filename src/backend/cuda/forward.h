@@ -1,0 +1,131 @@
+#pragma once
+// The layer sequence of the MiniMax-M2 family on the device: docs/numerics.md, the same points as
+// backend/ref. All work of a step goes to one stream; nothing is allocated after construction.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "backend/cuda/device.h"
+#include "backend/cuda/kernels.h"
+#include "backend/cuda/kv.h"
+#include "backend/cuda/weights.h"
+#include "executor/step.h"
+#include "model/taps.h"
+
+namespace minimax::backend::cuda {
+
+// The rows of one step, every token known.
+struct StepRows {
+  std::span<const executor::TokenId> tokens;          // [rows]
+  std::span<const executor::SequenceRows> sequences;  // cover the rows
+  std::span<const executor::BlockId> block_table;
+};
+
+// How a step is launched; no choice changes a bit of a result. For tests; the default chooses by size.
+enum class AttentionForm : uint8_t { kBySize, kWide, kNarrow, kNarrowLeaves, kWideLeaves };
+
+struct ForwardSizes {
+  int32_t rows_max = 0;  // of a step
+  int32_t context_tokens_max = 0;
+  int32_t table_blocks_max = 0;  // entries of a step's block table
+  int32_t logit_rows_max = 0;    // of one call of logits()
+};
+
+// Borrows all it is given. Threads: one caller at a time.
+class Forward {
+ public:
+  struct Parts {
+    const Weights& weights;
+    const KvPool& kv;
+    const Stream& stream;
+  };
+  Forward(const Parts& parts, const ForwardSizes& sizes);
+
+  // Starts the step: writes K and V of the rows and leaves their final hidden states.
+  void run(const StepRows& step);
+
+  // Starts the logits [rows, vocab_rows] f32 of rows of the last run(), on the device; valid until the next
+  // call. REQUIRES: at most logit_rows_max rows.
+  const float* logits(std::span<const int32_t> rows);
+
+  // The pieces of run(), for comparisons that feed a layer by hand.
+  void prepare(const StepRows& step);
+  void set_hidden(std::span<const uint16_t> bits);  // [rows, hidden] bf16
+  void layer(int32_t n);
+
+  // Called at every tap after the device has finished it: slow. nullptr: none.
+  void set_taps(model::TapSink* sink) { sink_ = sink; }
+  void set_attention_form(AttentionForm form) { form_ = form; }
+
+  int64_t buffer_bytes() const;
+
+ private:
+  template <typename T>
+  T* take(int64_t count);
+  void lay_out();
+  void plan_attention(const StepRows& step);
+  void attention_part(int32_t n);
+  void experts_part(int32_t n);
+  // y = x W^T, x quantised first where the arithmetic asks.
+  void project(const Matrix& weight, const uint16_t* x, uint16_t* y);
+  struct Input {
+    const uint16_t* x;
+    const float* scales;
+  };
+  Input quantised(const Matrix& weight, const uint16_t* x, int64_t rows);
+  void tap(std::string_view name, const uint16_t* values, int64_t rows, int64_t width);
+  void tap(std::string_view name, const float* values, int64_t rows, int64_t width);
+  void tap(std::string_view name, const int32_t* values, int64_t rows, int64_t width);
+  void fetch(const void* from, int64_t bytes);
+
+  const Weights& weights_;
+  const KvPool& kv_;
+  const Stream& stream_;
+  const model::ModelShape& shape_;
+  ForwardSizes sizes_;
+  AttentionForm form_ = AttentionForm::kBySize;
+  DeviceMemory arena_;
+  int64_t arena_used_ = 0;
+  bool measuring_ = true;
+  DeviceMemory frequencies_;
+
+  // What the host sends each step: one pinned image, one copy.
+  PinnedMemory staging_;
+  struct Image {
+    int32_t* tokens;
+    int32_t* positions;
+    int64_t* places;
+    RowTile* tiles;
+    int32_t* logit_rows;
+    int32_t* table;
+  };
+  Image image_of(std::byte* base) const;
+  int64_t image_bytes() const;
+  Image host_{}, device_{};
+  std::byte* device_image_ = nullptr;
+
+  // The step in progress.
+  int32_t rows_ = 0;
+  int32_t tile_count_ = 0;
+  int32_t leaves_max_ = 0;
+  bool wide_ = false;
+  bool leaves_apart_ = false;
+  int32_t layer_ = -1;
+
+  // Buffers in arena_. bf16 unless float.
+  uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q2_ = nullptr, *k_ = nullptr, *k2_ = nullptr,
+           *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr, *grid_ = nullptr, *gate_ = nullptr,
+           *up_ = nullptr, *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
+  float *grid_scales_ = nullptr, *cos_ = nullptr, *sin_ = nullptr, *router_logits_ = nullptr,
+        *scores_ = nullptr, *expert_weights_ = nullptr, *partials_ = nullptr, *logits_ = nullptr;
+  int32_t *expert_ids_ = nullptr, *parts_ = nullptr, *part_tile_count_ = nullptr;
+  PartTile* part_tiles_ = nullptr;
+
+  model::TapSink* sink_ = nullptr;
+  std::vector<std::byte> fetched_;
+  std::vector<float> tap_values_;
+};
+
+}  // namespace minimax::backend::cuda

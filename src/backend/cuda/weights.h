@@ -1,0 +1,57 @@
+#pragma once
+// The model's weights on the device: fp8 codes and their scales as stored, bf16 as stored, everything small
+// (norms, biases) in fp32; the experts of a layer one after the other, so that a kernel finds expert e by
+// arithmetic. The arithmetic bf16 makes a bf16 copy of fp8 weights at load.
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/common/arithmetic.h"
+#include "backend/cuda/device.h"
+#include "backend/cuda/kernels.h"
+#include "model/tensors.h"
+
+namespace minimax::backend::cuda {
+
+struct LayerWeights {
+  const float* attn_norm = nullptr;  // [hidden]
+  Matrix q, k, v, o;
+  const float* q_norm = nullptr;  // [q_width]; nullptr without qk_norm
+  const float* k_norm = nullptr;  // [kv_width]
+  const float* mlp_norm = nullptr;
+  Matrix router;
+  const float* router_bias = nullptr;  // [experts]; zeros without routing_bias
+  Matrix gate, up, down;               // of all experts
+};
+
+class Weights {
+ public:
+  // Throws Error for shapes the kernels do not serve, and where the device's memory is too small.
+  Weights(const model::ModelView& model, common::Arithmetic arithmetic);
+
+  const model::ModelShape& shape() const { return shape_; }
+  common::Arithmetic arithmetic() const { return arithmetic_; }
+  const LayerWeights& layer(int32_t n) const { return layers_[static_cast<size_t>(n)]; }
+  const uint16_t* embedding() const { return embedding_; }
+  const float* final_norm() const { return final_norm_; }
+  const Matrix& head() const { return head_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* reserve(int64_t bytes);
+  const float* floats(const model::TensorView& tensor);
+  const uint16_t* bf16_table(const model::TensorView& tensor);
+  Matrix matrix(const model::LinearView& view) { return matrices({&view}); }
+  Matrix matrices(const std::vector<const model::LinearView*>& views);  // all of one shape and dtype
+
+  model::ModelShape shape_;
+  common::Arithmetic arithmetic_;
+  std::vector<DeviceMemory> memory_;
+  std::vector<LayerWeights> layers_;
+  const uint16_t* embedding_ = nullptr;
+  const float* final_norm_ = nullptr;
+  Matrix head_;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace minimax::backend::cuda
