@@ -46,7 +46,11 @@ FakeExecutor::FakeExecutor(const FakeOptions& options)
     : options_(options),
       slots_(static_cast<size_t>(options.limits.slot_count)),
       kv_(static_cast<size_t>(options.limits.block_count) * static_cast<size_t>(options.limits.block_tokens),
-          -1) {}
+          -1),
+      touched_(kv_.size(), -1) {
+  const std::string violation = find_violation(options.limits);
+  if (!violation.empty()) check_failed(__FILE__, __LINE__, "find_violation(limits).empty()", violation);
+}
 
 FakeExecutor::Slot& FakeExecutor::slot(SlotId id) {
   return slots_[static_cast<size_t>(id)];
@@ -69,45 +73,73 @@ void FakeExecutor::apply_slots(const StepBatch& batch) {
   }
 }
 
-void FakeExecutor::write_rows(const StepBatch& batch) {
+size_t FakeExecutor::place_of(const StepBatch& batch, const SequenceRows& rows, size_t position) const {
+  const auto bt = static_cast<size_t>(options_.limits.block_tokens);
+  const size_t entry = static_cast<size_t>(rows.block_begin) + position / bt;
+  return static_cast<size_t>(batch.block_table[entry]) * bt + position % bt;
+}
+
+void FakeExecutor::write(size_t place, TokenId token) {
+  // Steps may overlap on real hardware, and the rows of one step run in any order.
+  const StepId oldest_in_flight = pending_.empty() ? next_id_ : pending_.front().id;
+  CHECK_LT(touched_[place], oldest_in_flight);
+  touched_[place] = next_id_;
+  kv_[place] = token;
+}
+
+void FakeExecutor::copy_blocks(const StepBatch& batch) {
   const auto bt = static_cast<size_t>(options_.limits.block_tokens);
   for (const BlockCopy& copy : batch.block_copies) {
-    std::copy_n(kv_.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(copy.src) * bt), bt,
-                kv_.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(copy.dst) * bt));
+    for (size_t i = 0; i < bt; ++i) {
+      const size_t from = static_cast<size_t>(copy.src) * bt + i, to = static_cast<size_t>(copy.dst) * bt + i;
+      write(to, kv_[from]);
+      // The rows of this step come after the copies, so they may write there.
+      touched_[to] = -1;
+    }
   }
+}
+
+void FakeExecutor::write_rows(const StepBatch& batch) {
+  const auto bt = static_cast<size_t>(options_.limits.block_tokens);
   for (const SequenceRows& rows : batch.sequences) {
     const Slot& owner = slot(rows.slot);
     CHECK(owner.open);
-    for (int32_t i = 0; i < rows.row_count; ++i) {
-      const auto position = static_cast<size_t>(rows.first_position + i);
-      TokenId token = batch.row_tokens[static_cast<size_t>(rows.row_begin + i)];
+    const auto first = static_cast<size_t>(rows.first_position);
+    const size_t end = first + static_cast<size_t>(rows.row_count);
+    for (size_t position = first; position < end; ++position) {
+      TokenId token = batch.row_tokens[static_cast<size_t>(rows.row_begin) + position - first];
       CHECK_LT(position, owner.history.size());
-      if (token == kLastSampledToken) token = owner.history.back();
+      if (token == kLastSampledToken) {
+        CHECK_EQ(position + 1, owner.history.size());
+        token = owner.history.back();
+      }
       // The engine's idea of the sequence and ours must agree.
       CHECK_EQ(token, owner.history[position]);
-      const auto block =
-          static_cast<size_t>(batch.block_table[static_cast<size_t>(rows.block_begin) + position / bt]);
-      kv_[block * bt + position % bt] = token;
-      // What is behind the last row of a block belongs to its former content.
-      if (i == rows.row_count - 1) {
-        for (size_t behind = position % bt + 1; behind < bt; ++behind) kv_[block * bt + behind] = -1;
-      }
+      write(place_of(batch, rows, position), token);
+    }
+    // What is behind the last row in its block belongs to the block's former content.
+    for (size_t position = end; position % bt != 0; ++position) kv_[place_of(batch, rows, position)] = -1;
+  }
+}
+
+void FakeExecutor::attend(const StepBatch& batch) {
+  for (const SequenceRows& rows : batch.sequences) {
+    const auto end = static_cast<size_t>(rows.first_position + rows.row_count);
+    for (size_t position = 0; position < end; ++position) {
+      const size_t place = place_of(batch, rows, position);
+      CHECK_GE(kv_[place], 0);
+      touched_[place] = next_id_;
     }
   }
 }
 
 uint64_t FakeExecutor::hash_row(const StepBatch& batch, int32_t row) const {
-  const auto bt = static_cast<size_t>(options_.limits.block_tokens);
   for (const SequenceRows& rows : batch.sequences) {
     if (row < rows.row_begin || row >= rows.row_begin + rows.row_count) continue;
     uint64_t hash = 1;
     const auto last = static_cast<size_t>(rows.first_position + row - rows.row_begin);
     for (size_t position = 0; position <= last; ++position) {
-      const auto block =
-          static_cast<size_t>(batch.block_table[static_cast<size_t>(rows.block_begin) + position / bt]);
-      const TokenId token = kv_[block * bt + position % bt];
-      CHECK_GE(token, 0);
-      hash = mix(hash ^ static_cast<uint64_t>(token));
+      hash = mix(hash ^ static_cast<uint64_t>(kv_[place_of(batch, rows, position)]));
     }
     return hash;
   }
@@ -123,6 +155,25 @@ TokenLogprob FakeExecutor::score(uint64_t hash, TokenId token, int32_t top_k, St
   out.top_count = top_k;
   for (int32_t i = 0; i < top_k; ++i) result.top_logprobs.push_back({i, -static_cast<float>(i)});
   return out;
+}
+
+bool FakeExecutor::excluded(const StepBatch& batch, const Sample& sample, TokenId id) {
+  const Slot& owner = slot(sample.slot);
+  const SampleSpec& spec = owner.spec;
+  if (sample.output_position < spec.min_tokens && std::ranges::find(spec.stop_ids, id) != spec.stop_ids.end())
+    return true;
+  if (!spec.allowed_ids.empty() && std::ranges::find(spec.allowed_ids, id) == spec.allowed_ids.end())
+    return true;
+  for (const std::vector<TokenId>& word : spec.bad_words) {
+    const size_t before = word.size() - 1;
+    if (word.back() == id && owner.history.size() >= before &&
+        std::equal(word.begin(), word.end() - 1, owner.history.end() - static_cast<ptrdiff_t>(before)))
+      return true;
+  }
+  for (const LogitBias& bias : spec.logit_bias) {
+    if (bias.token == id && bias.bias <= -100) return true;
+  }
+  return !allowed_by(batch.masks, options_.limits.mask_words, sample.mask_idx, id);
 }
 
 SampledToken FakeExecutor::draw(const StepBatch& batch, int32_t sample_idx, StepResult& result) {
@@ -146,11 +197,7 @@ SampledToken FakeExecutor::draw(const StepBatch& batch, int32_t sample_idx, Step
   TokenId best = -1;
   uint64_t best_value = 0;
   for (TokenId id = 0; id < options_.limits.vocab_size; ++id) {
-    const bool stops = std::ranges::find(spec.stop_ids, id) != spec.stop_ids.end();
-    if (stops && sample.output_position < spec.min_tokens) continue;
-    if (!spec.allowed_ids.empty() && std::ranges::find(spec.allowed_ids, id) == spec.allowed_ids.end())
-      continue;
-    if (!allowed_by(batch.masks, options_.limits.mask_words, sample.mask_idx, id)) continue;
+    if (excluded(batch, sample, id)) continue;
     uint64_t value = mix(row_hash ^ draw_key ^ static_cast<uint64_t>(id) << 20) >> 1;
     for (const LogitBias& bias : spec.logit_bias) {
       if (bias.token == id && bias.bias >= 100) value |= uint64_t{1} << 63;
@@ -175,7 +222,9 @@ StepId FakeExecutor::submit(const StepBatch& batch) {
   if (!violation.empty()) check_failed(__FILE__, __LINE__, "find_violation(batch).empty()", violation);
   CHECK_LT(std::ssize(pending_), options_.limits.pipeline_depth);
   apply_slots(batch);
+  copy_blocks(batch);
   write_rows(batch);
+  attend(batch);
   Pending step;
   step.id = next_id_++;
   for (int32_t i = 0; i < std::ssize(batch.samples); ++i) {

@@ -4,10 +4,13 @@
 //
 // Its "KV cache" holds the token written at each position of each block. The next token of a row is a hash of
 // all tokens at positions 0..its own, read back through the block table: a wrong table, a missing copy, a
-// stale block or a wrong position changes the tokens. Reading a position that was never written since its
-// block was last given new content is a CHECK failure. Sampling honours seed, sample_idx, output_position,
-// stop_ids, min_tokens, allowed_ids, masks and logit_bias (a bias of 100 forces the token); logprobs are made
-// up from the hash.
+// stale block or a wrong position changes the tokens. What only an engine with a bug can do is a CHECK
+// failure: a row that attends to a position never written since its block got new content, a token that is
+// not the sequence's own history, a write to a position that this step or one in flight touches.
+//
+// Sampling honours seed, sample_idx, output_position, stop_ids, min_tokens, allowed_ids, bad_words, masks and
+// logit_bias (a bias of 100 forces the token, -100 excludes it); penalties and cut-offs are ignored.
+// Logprobs are made up from the hash. Steps run in submit(); their tokens are told in collect().
 
 #include <cstdint>
 #include <deque>
@@ -49,14 +52,21 @@ class FakeExecutor final : public Executor {
   };
   Slot& slot(SlotId id);
   void apply_slots(const StepBatch& batch);
+  void copy_blocks(const StepBatch& batch);
   void write_rows(const StepBatch& batch);
+  void attend(const StepBatch& batch);
+  void write(size_t place, TokenId token);
+  // Where position `position` of the sequence lies in kv_.
+  size_t place_of(const StepBatch& batch, const SequenceRows& rows, size_t position) const;
   uint64_t hash_row(const StepBatch& batch, int32_t row) const;
+  bool excluded(const StepBatch& batch, const Sample& sample, TokenId id);
   SampledToken draw(const StepBatch& batch, int32_t sample_idx, StepResult& result);
   TokenLogprob score(uint64_t hash, TokenId token, int32_t top_k, StepResult& result) const;
 
   FakeOptions options_;
   std::vector<Slot> slots_;
-  std::vector<TokenId> kv_;  // [block_count, block_tokens]; -1: never written
+  std::vector<TokenId> kv_;      // [block_count, block_tokens]; -1: never written
+  std::vector<StepId> touched_;  // [block_count, block_tokens]: the last step that read or wrote it, or -1
   StepId next_id_ = 0;
   std::deque<Pending> pending_;
 };

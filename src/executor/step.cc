@@ -1,5 +1,7 @@
 #include "executor/step.h"
 
+#include <cmath>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -42,11 +44,18 @@ class Finder {
   bool token(TokenId id) const { return id >= 0 && id < limits_.vocab_size; }
 
   void spec(const SampleSpec& spec) {
-    require(spec.temperature >= 0, "temperature {} is below 0", spec.temperature);
+    require(spec.temperature >= 0 && std::isfinite(spec.temperature),
+            "temperature {} is not a finite number from 0 on", spec.temperature);
     require(spec.top_p > 0 && spec.top_p <= 1, "top_p {} is outside (0, 1]", spec.top_p);
     require(spec.min_p >= 0 && spec.min_p <= 1, "min_p {} is outside [0, 1]", spec.min_p);
     require(spec.top_k >= 0, "top_k {} is below 0", spec.top_k);
-    require(spec.repetition_penalty > 0, "repetition_penalty {} is not above 0", spec.repetition_penalty);
+    require(spec.repetition_penalty > 0 && std::isfinite(spec.repetition_penalty),
+            "repetition_penalty {} is not a finite number above 0", spec.repetition_penalty);
+    require(std::isfinite(spec.frequency_penalty), "frequency_penalty {} is not finite",
+            spec.frequency_penalty);
+    require(std::isfinite(spec.presence_penalty), "presence_penalty {} is not finite", spec.presence_penalty);
+    require(spec.sample_idx >= 0, "sample_idx {} is below 0", spec.sample_idx);
+    require(spec.min_tokens >= 0, "min_tokens {} is below 0", spec.min_tokens);
     require(spec.logprobs >= -1 && spec.logprobs <= limits_.logprobs_max, "logprobs {} is outside [-1, {}]",
             spec.logprobs, limits_.logprobs_max);
     require(std::ssize(spec.stop_ids) <= limits_.stop_ids_max, "{} stop ids, more than {}",
@@ -67,6 +76,7 @@ class Finder {
     for (const TokenId id : spec.allowed_ids)
       require(token(id), "allowed id {} is outside the vocabulary", id);
     for (const LogitBias& bias : spec.logit_bias) {
+      require(std::isfinite(bias.bias), "the logit bias {} of token {} is not finite", bias.bias, bias.token);
       require(token(bias.token), "logit bias token {} is outside the vocabulary", bias.token);
     }
   }
@@ -78,14 +88,35 @@ class Finder {
   std::string found_;
 };
 
-void check_slots(const StepBatch& batch, Finder& find) {
-  for (const SlotId id : batch.slot_closes)
+// What a step does to each slot.
+struct SlotUse {
+  bool closed = false, begun = false;  // begun: opened or forked to
+  bool has_rows = false, draws = false;
+};
+using SlotUses = std::vector<SlotUse>;
+
+// REQUIRES: the id was found valid; otherwise something is found already, and any use will do.
+SlotUse& use_of(SlotUses& uses, SlotId id) {
+  return uses[id >= 0 && id < std::ssize(uses) ? static_cast<size_t>(id) : uses.size() - 1];
+}
+
+void check_slots(const StepBatch& batch, const Limits& limits, SlotUses& uses, Finder& find) {
+  for (const SlotId id : batch.slot_closes) {
     find.require(find.slot(id), "closes slot {}, which does not exist", id);
+    SlotUse& use = use_of(uses, id);
+    find.require(!use.closed, "closes slot {} twice", id);
+    use.closed = true;
+  }
   for (const SlotOpen& open : batch.slot_opens) {
     find.require(find.slot(open.slot), "opens slot {}, which does not exist", open.slot);
+    find.require(!use_of(uses, open.slot).begun, "opens slot {} twice", open.slot);
+    use_of(uses, open.slot).begun = true;
     find.require(open.prompt_tokens >= 1 && open.prompt_tokens <= std::ssize(open.tokens),
                  "slot {} opens with {} prompt tokens of {}", open.slot, open.prompt_tokens,
                  open.tokens.size());
+    find.require(std::ssize(open.tokens) <= limits.context_tokens_max,
+                 "slot {} opens with {} tokens, more than the context of {}", open.slot, open.tokens.size(),
+                 limits.context_tokens_max);
     for (const TokenId id : open.tokens)
       find.require(find.token(id), "token {} is outside the vocabulary", id);
     find.spec(open.spec);
@@ -93,28 +124,62 @@ void check_slots(const StepBatch& batch, Finder& find) {
   for (const SlotFork& fork : batch.slot_forks) {
     find.require(find.slot(fork.src) && find.slot(fork.dst) && fork.src != fork.dst, "forks slot {} to {}",
                  fork.src, fork.dst);
+    find.require(!use_of(uses, fork.dst).begun, "forks to slot {}, which begins twice", fork.dst);
+    use_of(uses, fork.dst).begun = true;
     find.spec(fork.spec);
   }
+  // A slot is alive in this step unless it was closed and not begun again. Whether it was open before only
+  // the executor knows.
+}
+
+bool dead(const SlotUse& use) {
+  return use.closed && !use.begun;
+}
+
+void check_copies(const StepBatch& batch, const Limits& limits, Finder& find) {
   for (const BlockCopy& copy : batch.block_copies) {
     find.require(find.block(copy.src) && find.block(copy.dst) && copy.src != copy.dst,
                  "copies block {} to {}", copy.src, copy.dst);
   }
+  if (batch.block_copies.empty() || !find.found().empty()) return;
+  std::vector<bool> target(static_cast<size_t>(limits.block_count), false);
+  for (const BlockCopy& copy : batch.block_copies) {
+    find.require(!target[static_cast<size_t>(copy.dst)], "copies to block {} twice", copy.dst);
+    target[static_cast<size_t>(copy.dst)] = true;
+  }
+  for (const BlockCopy& copy : batch.block_copies) {
+    find.require(!target[static_cast<size_t>(copy.src)], "copies block {}, which is itself a target",
+                 copy.src);
+  }
 }
 
-void check_sequences(const StepBatch& batch, const Limits& limits, Finder& find) {
+// A block written by two sequences would hold what the last of them wrote.
+void check_writers(const StepBatch& batch, const Limits& limits, Finder& find) {
+  if (!find.found().empty()) return;  // the tables may lead anywhere
+  std::vector<bool> written(static_cast<size_t>(limits.block_count), false);
+  for (const SequenceRows& rows : batch.sequences) {
+    const int32_t last = (rows.first_position + rows.row_count - 1) / limits.block_tokens;
+    for (int32_t i = rows.first_position / limits.block_tokens; i <= last; ++i) {
+      const BlockId block = batch.block_table[static_cast<size_t>(rows.block_begin + i)];
+      find.require(!written[static_cast<size_t>(block)],
+                   "block {} is written twice, the second time by slot {}", block, rows.slot);
+      written[static_cast<size_t>(block)] = true;
+    }
+  }
+}
+
+void check_sequences(const StepBatch& batch, const Limits& limits, SlotUses& uses, Finder& find) {
   find.require(std::ssize(batch.row_tokens) <= limits.step_rows_max, "{} rows, more than {}",
                batch.row_tokens.size(), limits.step_rows_max);
   find.require(std::ssize(batch.sequences) <= limits.step_sequences_max, "{} sequences, more than {}",
                batch.sequences.size(), limits.step_sequences_max);
-  std::vector<bool> seen(static_cast<size_t>(limits.slot_count), false);
   int32_t row = 0;
   for (const SequenceRows& sequence : batch.sequences) {
     find.require(find.slot(sequence.slot), "rows of slot {}, which does not exist", sequence.slot);
-    if (find.slot(sequence.slot)) {
-      find.require(!seen[static_cast<size_t>(sequence.slot)], "slot {} has two sequences of rows",
-                   sequence.slot);
-      seen[static_cast<size_t>(sequence.slot)] = true;
-    }
+    SlotUse& use = use_of(uses, sequence.slot);
+    find.require(!use.has_rows, "slot {} has two sequences of rows", sequence.slot);
+    find.require(!dead(use), "rows of slot {}, which this step closes", sequence.slot);
+    use.has_rows = true;
     find.require(sequence.row_begin == row && sequence.row_count >= 1,
                  "rows [{}, +{}) of slot {} do not follow row {}", sequence.row_begin, sequence.row_count,
                  sequence.slot, row);
@@ -133,13 +198,20 @@ void check_sequences(const StepBatch& batch, const Limits& limits, Finder& find)
   }
   find.require(row == std::ssize(batch.row_tokens), "sequences have {} rows, but there are {}", row,
                batch.row_tokens.size());
-  for (const TokenId id : batch.row_tokens) {
-    find.require(id == kLastSampledToken || find.token(id), "row token {} is outside the vocabulary", id);
+  if (!find.found().empty()) return;
+  for (const SequenceRows& sequence : batch.sequences) {
+    const int32_t last = sequence.row_begin + sequence.row_count - 1;
+    for (int32_t i = sequence.row_begin; i <= last; ++i) {
+      const TokenId id = batch.row_tokens[static_cast<size_t>(i)];
+      find.require(id == kLastSampledToken || find.token(id), "row token {} is outside the vocabulary", id);
+      find.require(id != kLastSampledToken || i == last,
+                   "row {} of slot {} is the last sampled token, but other rows follow", i, sequence.slot);
+    }
   }
   for (const BlockId id : batch.block_table) find.require(find.block(id), "block {} does not exist", id);
 }
 
-void check_samples(const StepBatch& batch, const Limits& limits, Finder& find) {
+void check_samples(const StepBatch& batch, const Limits& limits, SlotUses& uses, Finder& find) {
   const auto rows = std::ssize(batch.row_tokens);
   find.require(std::ssize(batch.samples) + std::ssize(batch.prompt_scores) <= limits.step_samples_max,
                "{} samples and {} prompt scores, more than {}", batch.samples.size(),
@@ -151,6 +223,10 @@ void check_samples(const StepBatch& batch, const Limits& limits, Finder& find) {
   for (const Sample& sample : batch.samples) {
     find.require(sample.row >= 0 && sample.row < rows, "samples row {} of {}", sample.row, rows);
     find.require(find.slot(sample.slot), "samples for slot {}, which does not exist", sample.slot);
+    SlotUse& use = use_of(uses, sample.slot);
+    find.require(!use.draws, "samples twice for slot {}", sample.slot);
+    find.require(!dead(use), "samples for slot {}, which this step closes", sample.slot);
+    use.draws = true;
     find.require(sample.output_position >= 0, "samples at output position {}", sample.output_position);
     find.require(sample.mask_idx >= -1 && sample.mask_idx < masks, "mask {} of {}", sample.mask_idx, masks);
   }
@@ -166,9 +242,37 @@ void check_samples(const StepBatch& batch, const Limits& limits, Finder& find) {
 
 std::string find_violation(const StepBatch& batch, const Limits& limits) {
   Finder find(limits);
-  check_slots(batch, find);
-  check_sequences(batch, limits, find);
-  check_samples(batch, limits, find);
+  SlotUses uses(static_cast<size_t>(limits.slot_count) + 1);  // the last: of ids that do not exist
+  check_slots(batch, limits, uses, find);
+  check_copies(batch, limits, find);
+  check_sequences(batch, limits, uses, find);
+  check_writers(batch, limits, find);
+  check_samples(batch, limits, uses, find);
+  return find.found();
+}
+
+std::string find_violation(const Limits& limits) {
+  Finder find(limits);
+  const auto positive = [&](int32_t value, std::string_view name) {
+    find.require(value > 0, "{} is {}, but must be above 0", name, value);
+  };
+  positive(limits.block_tokens, "block_tokens");
+  positive(limits.block_count, "block_count");
+  positive(limits.slot_count, "slot_count");
+  positive(limits.step_rows_max, "step_rows_max");
+  positive(limits.step_sequences_max, "step_sequences_max");
+  positive(limits.step_samples_max, "step_samples_max");
+  positive(limits.pipeline_depth, "pipeline_depth");
+  positive(limits.vocab_size, "vocab_size");
+  find.require(limits.context_tokens_max >= 2,
+               "context_tokens_max is {}, but a prompt and its answer have at least 2 tokens",
+               limits.context_tokens_max);
+  find.require(int64_t{limits.mask_words} * 32 >= limits.vocab_size &&
+                   (int64_t{limits.mask_words} - 1) * 32 < limits.vocab_size,
+               "mask_words is {}, but a vocabulary of {} takes {}", limits.mask_words, limits.vocab_size,
+               (int64_t{limits.vocab_size} + 31) / 32);
+  find.require(limits.logprobs_max >= 0 && limits.logprobs_max <= limits.vocab_size,
+               "logprobs_max {} is outside [0, {}]", limits.logprobs_max, limits.vocab_size);
   return find.found();
 }
 

@@ -191,5 +191,7 @@ struct Limits {
 // A relation the batch violates, as a sentence; empty if there is none. Every executor CHECKs it in submit();
 // the engine's tests and FakeExecutor do too.
 std::string find_violation(const StepBatch& batch, const Limits& limits);
+// The same for the limits themselves: relations every executor must keep. Checked when an engine is built.
+std::string find_violation(const Limits& limits);
 
 }  // namespace minimax::executor
