@@ -177,8 +177,8 @@ class Engine::Impl {
       }
     }
     events_.clear();
-    if (observer_ != nullptr) {
-      for (const RequestTimes& times : scheduler_.take_finished()) observer_->on_finished(times);
+    for (const RequestTimes& times : scheduler_.take_finished()) {
+      if (observer_ != nullptr) observer_->on_finished(times);
     }
     const std::lock_guard lock(inbox_->mutex);
     stats_ = scheduler_.stats();

@@ -44,26 +44,24 @@ std::span<const executor::TokenId> PrefixIndex::tokens_of(executor::BlockId bloc
                                     static_cast<size_t>(block_tokens_));
 }
 
-std::optional<executor::BlockId> PrefixIndex::find(const BlockHash& before,
-                                                   std::span<const executor::TokenId> tokens) const {
-  CHECK_EQ(std::ssize(tokens), block_tokens_);
-  const auto it = blocks_.find(hash_block(before, tokens));
+std::optional<executor::BlockId> PrefixIndex::find(const BlockContent& content) const {
+  CHECK_EQ(std::ssize(content.tokens), block_tokens_);
+  const auto it = blocks_.find(content.hash);
   if (it == blocks_.end()) return {};
   const Entry& entry = entries_[static_cast<size_t>(it->second)];
-  if (!(entry.before == before) || !std::ranges::equal(tokens_of(it->second), tokens)) return {};
+  if (!(entry.before == content.before) || !std::ranges::equal(tokens_of(it->second), content.tokens))
+    return {};
   return it->second;
 }
 
-void PrefixIndex::insert(const BlockHash& before, std::span<const executor::TokenId> tokens,
-                         executor::BlockId block) {
-  CHECK_EQ(std::ssize(tokens), block_tokens_);
+void PrefixIndex::insert(const BlockContent& content, executor::BlockId block) {
+  CHECK_EQ(std::ssize(content.tokens), block_tokens_);
   Entry& entry = entries_[static_cast<size_t>(block)];
-  const BlockHash hash = hash_block(before, tokens);
-  if (entry.indexed && entry.hash == hash) return;
-  if (!blocks_.emplace(hash, block).second) return;
+  if (entry.indexed && entry.hash == content.hash) return;
+  if (!blocks_.emplace(content.hash, block).second) return;
   CHECK(!entry.indexed);
-  entry = {true, before, hash};
-  std::ranges::copy(tokens, tokens_.begin() + static_cast<ptrdiff_t>(block) * block_tokens_);
+  entry = {true, content.before, content.hash};
+  std::ranges::copy(content.tokens, tokens_.begin() + static_cast<ptrdiff_t>(block) * block_tokens_);
 }
 
 void PrefixIndex::forget(executor::BlockId block) {

@@ -23,18 +23,25 @@ struct BlockHash {
 BlockHash hash_salt(std::string_view salt);
 BlockHash hash_block(const BlockHash& before, std::span<const executor::TokenId> tokens);
 
+// A whole block of tokens and its place in the chain.
+struct BlockContent {
+  BlockHash before;
+  BlockHash hash;  // hash_block(before, tokens), computed once by the caller, who keeps the chain
+  std::span<const executor::TokenId> tokens;
+};
+
 class PrefixIndex {
  public:
   PrefixIndex(int32_t block_count, int32_t block_tokens);
 
-  // The block that holds `tokens` (a whole block) after the chain `before`.
-  std::optional<executor::BlockId> find(const BlockHash& before,
-                                        std::span<const executor::TokenId> tokens) const;
-  // `block` holds `tokens` after `before` from now on. An equal entry of another block stays in its place.
-  void insert(const BlockHash& before, std::span<const executor::TokenId> tokens, executor::BlockId block);
+  // The block that holds `content`.
+  std::optional<executor::BlockId> find(const BlockContent& content) const;
+  // `block` holds `content` from now on. An equal entry of another block stays in its place.
+  void insert(const BlockContent& content, executor::BlockId block);
   // The block gets new content.
   void forget(executor::BlockId block);
   void clear();
+  size_t size() const { return blocks_.size(); }
 
  private:
   struct Entry {

@@ -33,12 +33,16 @@ enum class FinishReason : uint8_t {
 struct LogprobEntry {
   TokenId token = 0;
   float logprob = 0;
+
+  bool operator==(const LogprobEntry&) const = default;
 };
 
 struct TokenLogprobs {
   float logprob = 0;
   int32_t rank = 0;
   std::vector<LogprobEntry> top;
+
+  bool operator==(const TokenLogprobs&) const = default;
 };
 
 // One event of one sample: a token, or the end, or both.

@@ -24,6 +24,8 @@ int32_t bounded(int32_t wanted, int32_t limit) {
   return wanted > 0 ? std::min(wanted, limit) : limit;
 }
 
+}  // namespace
+
 TokenLogprobs to_logprobs(const executor::TokenLogprob& from, const executor::StepResult& result) {
   TokenLogprobs out{from.logprob, from.rank, {}};
   for (int32_t i = 0; i < from.top_count; ++i) {
@@ -33,17 +35,19 @@ TokenLogprobs to_logprobs(const executor::TokenLogprob& from, const executor::St
   return out;
 }
 
-}  // namespace
-
 Scheduler::Scheduler(const executor::Limits& limits, const Options& options)
     : limits_(limits),
       options_(options),
       blocks_(limits.block_count),
       index_(limits.block_count, limits.block_tokens) {
+  const std::string violation = executor::find_violation(limits);
+  if (!violation.empty()) check_failed(__FILE__, __LINE__, "find_violation(limits).empty()", violation);
   const int64_t pool_tokens = int64_t{limits.block_count} * limits.block_tokens;
   context_tokens_max_ = static_cast<int32_t>(
       std::min<int64_t>(pool_tokens, bounded(options.context_tokens_max, limits.context_tokens_max)));
-  running_max_ = bounded(options.running_max, std::min(limits.slot_count, limits.step_sequences_max));
+  // Each running sequence must find a sample in every step, else those behind could wait for ever.
+  running_max_ = bounded(options.running_max,
+                         std::min({limits.slot_count, limits.step_sequences_max, limits.step_samples_max}));
   step_rows_max_ = bounded(options.step_tokens_max, limits.step_rows_max);
   for (executor::SlotId slot = limits.slot_count - 1; slot >= 0; --slot) free_slots_.push_back(slot);
   stats_.blocks_total = limits.block_count;
@@ -60,9 +64,8 @@ Status Scheduler::check(const Request& request) const {
         "prompt");
   }
   if (request.max_tokens < 1) return invalid("max_tokens must be at least 1.", "max_tokens");
-  const int32_t n_max = std::min(running_max_, limits_.step_samples_max);
-  if (request.n < 1 || request.n > n_max) {
-    return invalid(fmt::format("n must be between 1 and {}, but is {}.", n_max, request.n), "n");
+  if (request.n < 1 || request.n > running_max_) {
+    return invalid(fmt::format("n must be between 1 and {}, but is {}.", running_max_, request.n), "n");
   }
   if (request.prompt_logprobs < -1 || request.prompt_logprobs > limits_.logprobs_max) {
     return invalid(fmt::format("prompt_logprobs must be at most {}, but is {}.", limits_.logprobs_max,
@@ -129,14 +132,7 @@ void Scheduler::cancel(RequestKey key, int32_t sample_idx, std::vector<Scheduler
   }
   // The last wanted sibling is gone: so is the reason to compute the prompt.
   Sequence& leader = *request.sequences.front();
-  if (request.unfinished == 0 && leader.state != SequenceState::kFinished) {
-    release_blocks(leader);
-    leave_slot(leader);
-    if (leader.state == SequenceState::kRunning && !request.forked) reserved_slots_ -= request.request.n - 1;
-    running_.erase(&leader);
-    waiting_.erase(&leader);
-    leader.state = SequenceState::kFinished;
-  }
+  if (request.unfinished == 0 && leader.state != SequenceState::kFinished) retire(leader);
   end_if_done(request);
 }
 
@@ -166,19 +162,15 @@ void Scheduler::collected(executor::StepId step, const executor::StepResult& res
   for (const executor::SampledToken& sampled : result.tokens) {
     take_token(*record.samples[static_cast<size_t>(sampled.sample)], sampled, result, now_us, events);
   }
-  std::vector<RequestState*> touched;
+  std::vector<RequestState*> done;
   for (const InFlight::Rows& rows : record.rows) {
     Sequence& sequence = *rows.sequence;
-    // A leader that nobody waits for any more has done its part.
-    if (sequence.cancelled && sequence.request->forked && sequence.state == SequenceState::kRunning) {
-      release_blocks(sequence);
-      leave_slot(sequence);
-      running_.erase(&sequence);
-      sequence.state = SequenceState::kFinished;
-    }
-    if (std::ranges::find(touched, sequence.request) == touched.end()) touched.push_back(sequence.request);
+    RequestState* request = sequence.request;
+    // A cancelled leader has done its part.
+    if (sequence.cancelled && request->forked && sequence.state == SequenceState::kRunning) retire(sequence);
+    if (request->unfinished == 0 && std::ranges::find(done, request) == done.end()) done.push_back(request);
   }
-  for (RequestState* request : touched) end_if_done(*request);
+  for (RequestState* request : done) end_if_done(*request);
 }
 
 void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sampled,
@@ -230,34 +222,39 @@ void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sam
 
 void Scheduler::index_blocks(Sequence& sequence, int32_t end) {
   if (!options_.prefix_caching) return;
-  const auto bt = static_cast<size_t>(limits_.block_tokens);
   for (const int32_t full = end / limits_.block_tokens; sequence.indexed_blocks < full;
        ++sequence.indexed_blocks) {
     const auto i = static_cast<size_t>(sequence.indexed_blocks);
-    index_.insert(chain_at(sequence, sequence.indexed_blocks), std::span(sequence.tokens).subspan(i * bt, bt),
-                  sequence.blocks[i]);
+    index_.insert(content_of(sequence, i), sequence.blocks[i]);
   }
 }
 
 void Scheduler::finish(Sequence& sequence, SchedulerEvent event, std::vector<SchedulerEvent>& events) {
   RequestState& request = *sequence.request;
-  release_blocks(sequence);
-  leave_slot(sequence);
-  if (sequence.state == SequenceState::kRunning && !request.forked) reserved_slots_ -= request.request.n - 1;
-  running_.erase(&sequence);
-  waiting_.erase(&sequence);
-  sequence.state = SequenceState::kFinished;
+  retire(sequence);
   event.request_done = --request.unfinished == 0;
   request.times.finish = event.event.finish;
   if (event.request_done) finished_times_.push_back(request.times);
   events.push_back(std::move(event));
 }
 
+// Gives up everything the sequence holds.
+void Scheduler::retire(Sequence& sequence) {
+  release_blocks(sequence);
+  leave_slot(sequence);
+  if (sequence.state == SequenceState::kRunning && !sequence.request->forked)
+    reserved_slots_ -= sequence.request->request.n - 1;
+  running_.erase(&sequence);
+  waiting_.erase(&sequence);
+  sequence.state = SequenceState::kFinished;
+}
+
 void Scheduler::end_if_done(RequestState& request) {
   if (request.unfinished > 0) return;
   for (const auto& sequence : request.sequences) {
     if (sequence->in_flight > 0) return;
-    CHECK(sequence->state == SequenceState::kFinished || sequence->cancelled);
+    // A sibling cancelled before the fork never had a life of its own.
+    CHECK(sequence->state == SequenceState::kFinished || sequence->state == SequenceState::kUnforked);
   }
   requests_.erase(request.key);
 }

@@ -29,6 +29,9 @@ struct SchedulerEvent {
   int64_t since_previous_us = -1;         // of a sample's later tokens
 };
 
+// `from` and its likeliest tokens, out of the step's table.
+TokenLogprobs to_logprobs(const executor::TokenLogprob& from, const executor::StepResult& result);
+
 class Scheduler {
  public:
   Scheduler(const executor::Limits& limits, const Options& options);
@@ -99,7 +102,9 @@ class Scheduler {
   int32_t samples_left(const executor::StepBatch& batch) const;
   bool wants_row(const Sequence& sequence) const;
   bool in_plan(const Sequence& sequence) const;
-  const BlockHash& chain_at(Sequence& sequence, int32_t blocks) const;
+  const BlockHash& chain_at(Sequence& sequence, size_t blocks) const;
+  BlockContent content_of(Sequence& sequence, size_t block) const;
+  void record(Sequence& sequence);
   executor::BlockId take_block();
 
   // scheduler.cc
@@ -107,6 +112,7 @@ class Scheduler {
                   const executor::StepResult& result, int64_t now_us, std::vector<SchedulerEvent>& events);
   void index_blocks(Sequence& sequence, int32_t end);
   void finish(Sequence& sequence, SchedulerEvent event, std::vector<SchedulerEvent>& events);
+  void retire(Sequence& sequence);
   void end_if_done(RequestState& request);
   void release_blocks(Sequence& sequence);
   void release(executor::BlockId block);
@@ -129,6 +135,7 @@ class Scheduler {
 
   std::deque<InFlight> in_flight_;
   InFlight planned_;  // of the batch under construction
+  int64_t plan_number_ = 0;
   std::vector<RequestTimes> finished_times_;
   Stats stats_;
 };

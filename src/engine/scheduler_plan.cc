@@ -22,6 +22,7 @@ bool Scheduler::plan(StepBatch& batch, int64_t now_us) {
   CHECK_LT(steps_in_flight(), limits_.pipeline_depth);
   batch.clear();
   planned_ = InFlight{};
+  ++plan_number_;
   const int64_t preemptions_before = stats_.preemptions;
   // A snapshot: planning preempts and forks, which changes running_.
   const std::vector<Sequence*> order(running_.begin(), running_.end());
@@ -72,8 +73,14 @@ bool Scheduler::wants_row(const Sequence& sequence) const {
 }
 
 bool Scheduler::in_plan(const Sequence& sequence) const {
-  return std::ranges::any_of(planned_.rows,
-                             [&](const InFlight::Rows& rows) { return rows.sequence == &sequence; });
+  return sequence.planned == plan_number_;
+}
+
+// `sequence` takes part in the step under construction, up to its position `scheduled`.
+void Scheduler::record(Sequence& sequence) {
+  planned_.rows.push_back({&sequence, sequence.scheduled});
+  sequence.planned = plan_number_;
+  ++sequence.in_flight;
 }
 
 void Scheduler::plan_decode(Sequence& sequence, StepBatch& batch) {
@@ -130,17 +137,17 @@ bool Scheduler::preempt_after(Sequence& sequence) {
   return &victim != &sequence;
 }
 
+// The victim keeps its tokens, those on their way included, and the scores of its prompt: what is in flight
+// is always collected, and it is not admitted again before.
 void Scheduler::preempt(Sequence& victim) {
   CHECK(victim.state == SequenceState::kRunning);
-  running_.erase(&victim);
-  release_blocks(victim);
-  leave_slot(victim);
-  if (!victim.request->forked) reserved_slots_ -= victim.request->request.n - 1;
+  ++stats_.preemptions;
+  retire(victim);
+  // A cancelled leader has lent its siblings the prompt and is not wanted back.
+  if (victim.cancelled && victim.request->forked) return;
   victim.state = SequenceState::kWaiting;
   victim.scheduled = 0;
-  victim.request->scores_submitted = static_cast<int32_t>(victim.request->prompt_info.prompt_logprobs.size());
   waiting_.insert(&victim);
-  ++stats_.preemptions;
 }
 
 void Scheduler::admit(StepBatch& batch, int64_t now_us) {
@@ -201,11 +208,9 @@ int32_t Scheduler::find_cached(Sequence& sequence, std::vector<BlockId>& found) 
                               request.scores_submitted + 1 < std::ssize(request.request.prompt);
   if (!options_.prefix_caching || needs_all_rows) return 0;
   int32_t revived = 0;
-  const auto bt = static_cast<size_t>(limits_.block_tokens);
-  const size_t most = (sequence.tokens.size() - 1) / bt;
+  const size_t most = (sequence.tokens.size() - 1) / static_cast<size_t>(limits_.block_tokens);
   for (size_t i = 0; i < most; ++i) {
-    const auto block = index_.find(chain_at(sequence, static_cast<int32_t>(i)),
-                                   std::span(sequence.tokens).subspan(i * bt, bt));
+    const auto block = index_.find(content_of(sequence, i));
     if (!block) break;
     found.push_back(*block);
     if (blocks_.references(*block) == 0) ++revived;
@@ -213,15 +218,23 @@ int32_t Scheduler::find_cached(Sequence& sequence, std::vector<BlockId>& found) 
   return revived;
 }
 
-const BlockHash& Scheduler::chain_at(Sequence& sequence, int32_t blocks) const {
+// The hash of the first `blocks` blocks; each is computed once.
+const BlockHash& Scheduler::chain_at(Sequence& sequence, size_t blocks) const {
   if (sequence.chain.empty()) sequence.chain.push_back(hash_salt(sequence.request->request.cache_salt));
   const auto bt = static_cast<size_t>(limits_.block_tokens);
-  while (std::ssize(sequence.chain) <= blocks) {
+  while (sequence.chain.size() <= blocks) {
     const size_t i = sequence.chain.size() - 1;
     sequence.chain.push_back(
         hash_block(sequence.chain.back(), std::span(sequence.tokens).subspan(i * bt, bt)));
   }
-  return sequence.chain[static_cast<size_t>(blocks)];
+  return sequence.chain[blocks];
+}
+
+// REQUIRES: all tokens of the block are known.
+BlockContent Scheduler::content_of(Sequence& sequence, size_t block) const {
+  const auto bt = static_cast<size_t>(limits_.block_tokens);
+  const BlockHash hash = chain_at(sequence, block + 1);
+  return {sequence.chain[block], hash, std::span(sequence.tokens).subspan(block * bt, bt)};
 }
 
 BlockId Scheduler::take_block() {
@@ -249,8 +262,7 @@ void Scheduler::add_rows(Sequence& sequence, int32_t count, StepBatch& batch) {
                            sequence.blocks.begin() + block_count);
   add_scores(sequence, first, count, row_begin, batch);
   sequence.scheduled += count;
-  ++sequence.in_flight;
-  planned_.rows.push_back({&sequence, sequence.scheduled});
+  record(sequence);
   if (sequence.scheduled == sequence.known_end()) add_samples(sequence, batch);
 }
 
@@ -302,9 +314,8 @@ void Scheduler::fork_siblings(Sequence& leader, int32_t row, StepBatch& batch) {
     batch.slot_forks.push_back({leader.slot, sibling.slot, std::move(spec)});
     batch.samples.push_back({.row = row, .slot = sibling.slot, .output_position = 0, .mask_idx = -1});
     planned_.samples.push_back(&sibling);
-    planned_.rows.push_back({&sibling, sibling.scheduled});
+    record(sibling);
     ++sibling.pending;
-    ++sibling.in_flight;
     running_.insert(&sibling);
   }
 }

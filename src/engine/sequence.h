@@ -31,6 +31,7 @@ struct Sequence {
   int32_t scheduled = 0;        // positions whose rows were submitted since it was last admitted
   int32_t pending = 0;          // tokens drawn by steps in flight, not yet known
   int32_t in_flight = 0;        // steps in flight with rows or samples of it
+  int64_t planned = -1;         // the number of the last plan that has rows or samples of it
   std::vector<executor::BlockId> blocks;
   int32_t indexed_blocks = 0;    // the first so many blocks were offered to the prefix index
   std::vector<BlockHash> chain;  // chain[i]: hash of the first i blocks of `tokens`, as far as computed

@@ -1,6 +1,5 @@
 #include "engine/simulation.h"
 
-#include <deque>
 #include <map>
 #include <random>
 
@@ -8,6 +7,7 @@
 
 #include "base/check.h"
 #include "engine/scheduler.h"
+#include "engine/solo_run.h"
 #include "executor/fake.h"
 
 namespace minimax::engine {
@@ -15,6 +15,11 @@ namespace {
 
 using executor::FakeExecutor;
 using executor::FakeOptions;
+
+// The oldest request is never preempted for another's sake, so it ends after a number of steps that depends
+// on its own rows alone: at most 4 samples of 64 positions, each computed again for each of the others, in
+// chunks of one row, at 60 % of the steps collected.
+constexpr int64_t kOldestStepsMax = 10'000;
 
 class World {
  public:
@@ -25,8 +30,11 @@ class World {
     while (report_.violation.empty()) {
       const bool more = report_.steps < steps;
       if (!more && scheduler_.idle()) break;
-      if (more && chance(arrival_percent_) && std::ssize(live_) < 40) arrive();
-      if (more && chance(3)) cancel_one();
+      if (report_.steps > steps + 40 * kOldestStepsMax) fail("the traffic does not end");
+      if (more && chance(arrival_percent_)) {
+        for (int32_t i = pick(1, burst_max_); i > 0 && std::ssize(live_) < 40; --i) arrive();
+      }
+      if (more && chance(cancel_percent_)) cancel_one();
       if (chance(1)) scheduler_.reset_prefix_cache();
       step();
     }
@@ -38,8 +46,8 @@ class World {
  private:
   struct Live {
     Request request;
-    std::vector<std::vector<TokenId>> tokens;  // by sample
-    std::vector<FinishReason> finish;
+    std::vector<std::vector<TokenEvent>> events;  // by sample
+    std::vector<PromptInfo> prompt_infos;         // by sample
     int32_t open = 0;
   };
 
@@ -59,13 +67,16 @@ class World {
     limits.context_tokens_max = pick(8, 64);
     limits.pipeline_depth = pick(1, 3);
     arrival_percent_ = pick(2, 40);
+    burst_max_ = chance(30) ? pick(2, 12) : 1;
+    cancel_percent_ = pick(0, 12);
     if (chance(20)) options.not_finite_every = 97;
     return options;
   }
 
   Options draw_options() {
     Options options;
-    options.policy = chance(50) ? SchedulingPolicy::kFcfs : SchedulingPolicy::kPriority;
+    fcfs_ = chance(50);
+    options.policy = fcfs_ ? SchedulingPolicy::kFcfs : SchedulingPolicy::kPriority;
     options.running_max = pick(0, 6);
     options.step_tokens_max = chance(50) ? 0 : pick(1, 16);
     options.prefix_caching = chance(75);
@@ -89,6 +100,9 @@ class World {
     request.spec.seed = static_cast<uint64_t>(pick(0, 1 << 20));
     request.spec.min_tokens = pick(0, 3);
     if (chance(70)) request.spec.stop_ids = {pick(0, 49)};
+    if (chance(10)) request.spec.allowed_ids = {pick(0, 20), pick(21, 49)};
+    if (chance(10)) request.spec.bad_words = {{pick(0, 49)}, {pick(0, 49), pick(0, 49)}};
+    if (chance(10)) request.spec.logit_bias = {{pick(0, 49), -100.0f}};
     if (chance(20)) request.spec.logprobs = pick(0, 5);
     if (chance(15)) request.prompt_logprobs = pick(0, 3);
     return request;
@@ -99,8 +113,8 @@ class World {
     if (!scheduler_.check(request).ok()) return;
     ++report_.requests;
     if (request.n > 1) ++report_.forks;
-    Live live{request, std::vector<std::vector<TokenId>>(static_cast<size_t>(request.n)),
-              std::vector<FinishReason>(static_cast<size_t>(request.n), FinishReason::kNone), request.n};
+    const auto n = static_cast<size_t>(request.n);
+    Live live{request, std::vector<std::vector<TokenEvent>>(n), std::vector<PromptInfo>(n), request.n};
     live_.emplace(scheduler_.add(std::move(request), ++now_), std::move(live));
   }
 
@@ -121,6 +135,7 @@ class World {
       scheduler_.submitted(executor_.submit(batch_));
     }
     scheduler_.check_invariants();
+    check_order();
     const bool full = scheduler_.steps_in_flight() == fake_.limits.pipeline_depth;
     if (scheduler_.steps_in_flight() > 0 && (full || chance(60))) {
       const executor::StepId oldest = scheduler_.oldest_step();
@@ -137,65 +152,71 @@ class World {
       const auto it = live_.find(event.key);
       if (it == live_.end()) return fail(fmt::format("event of request {} after its end", event.key));
       Live& live = it->second;
-      const auto sample = static_cast<size_t>(event.event.sample_idx);
-      if (live.finish[sample] != FinishReason::kNone)
+      auto& told = live.events[static_cast<size_t>(event.event.sample_idx)];
+      if (!told.empty() && told.back().finish != FinishReason::kNone)
         return fail(fmt::format("request {}: event after the end", event.key));
-      if (event.event.has_token) live.tokens[sample].push_back(event.event.token);
+      if (event.prompt_info)
+        live.prompt_infos[static_cast<size_t>(event.event.sample_idx)] = *event.prompt_info;
+      if (event.event.has_token && told.empty() && !event.prompt_info)
+        return fail(fmt::format("request {}: a first token without facts of the prompt", event.key));
+      told.push_back(event.event);
       if (event.event.finish == FinishReason::kNone) continue;
-      live.finish[sample] = event.event.finish;
       --live.open;
       if (event.request_done != (live.open == 0))
         return fail(fmt::format("request {}: wrong end", event.key));
       if (event.event.finish == FinishReason::kCancelled) ++report_.cancelled;
       if (event.event.finish == FinishReason::kError) ++report_.failed;
       if (!event.request_done) continue;
-      compare_with_solo(live);
+      for (int32_t sample = 0; sample < live.request.n; ++sample) compare_with_solo(live, sample);
       ++report_.finished;
       live_.erase(it);
     }
   }
 
-  // The same request with everything to itself: unlimited blocks, no mates, no cache, one step at a time.
-  void compare_with_solo(const Live& live) {
-    for (int32_t sample = 0; sample < live.request.n; ++sample) {
-      const auto idx = static_cast<size_t>(sample);
-      FakeOptions options = fake_;
-      options.limits.block_count = 64;
-      options.limits.block_tokens = 4;
-      options.limits.step_rows_max = 64;
-      options.limits.pipeline_depth = 1;
-      options.limits.context_tokens_max = scheduler_.context_tokens_max();
-      FakeExecutor executor(options);
-      executor::StepBatch batch;
-      executor::SampleSpec spec = live.request.spec;
-      spec.sample_idx = sample;
-      batch.slot_opens.push_back(
-          {0, live.request.prompt, static_cast<int32_t>(live.request.prompt.size()), spec});
-      std::vector<TokenId> tokens = live.request.prompt;
-      const auto& got = live.tokens[idx];
-      size_t computed = 0;
-      for (size_t i = 0; i < got.size(); ++i) {
-        batch.row_tokens.assign(tokens.begin() + static_cast<ptrdiff_t>(computed), tokens.end());
-        const auto rows = static_cast<int32_t>(batch.row_tokens.size());
-        batch.block_table.resize((tokens.size() + 3) / 4);
-        for (size_t block = 0; block < batch.block_table.size(); ++block)
-          batch.block_table[block] = static_cast<int32_t>(block);
-        batch.sequences = {
-            {0, 0, rows, static_cast<int32_t>(computed), 0, static_cast<int32_t>(batch.block_table.size())}};
-        batch.samples = {{rows - 1, 0, static_cast<int32_t>(i), -1}};
-        const executor::StepId id = executor.submit(batch);
-        executor.collect(id, result_);
-        if (result_.tokens[0].token != got[i]) {
-          return fail(fmt::format("sample {} token {}: {} instead of {}", sample, i, got[i],
-                                  result_.tokens[0].token));
-        }
-        computed = tokens.size();
-        tokens.push_back(got[i]);
-        batch.slot_opens.clear();
-      }
-      const bool full =
-          std::ssize(got) == live.request.max_tokens || std::ssize(tokens) == scheduler_.context_tokens_max();
-      if (live.finish[idx] == FinishReason::kLength && !full) fail("ended by length too early");
+  void compare_with_solo(const Live& live, int32_t sample) {
+    FakeOptions options = fake_;
+    options.limits = executor::fake_limits();
+    options.limits.step_rows_max = 64;
+    options.limits.step_samples_max = 65;
+    FakeExecutor executor(options);
+    const SoloAnswer solo = run_solo(executor, live.request, sample, scheduler_.context_tokens_max());
+    const std::vector<TokenEvent>& told = live.events[static_cast<size_t>(sample)];
+    const bool cancelled = told.back().finish == FinishReason::kCancelled;
+    const size_t compared = told.size() - (cancelled ? 1 : 0);
+    if (cancelled ? compared >= solo.events.size() : compared != solo.events.size())
+      return fail(fmt::format("sample {}: {} events instead of {}", sample, compared, solo.events.size()));
+    for (size_t i = 0; i < compared; ++i) {
+      const TokenEvent &got = told[i], &wanted = solo.events[i];
+      if (got.has_token != wanted.has_token || got.token != wanted.token || got.finish != wanted.finish ||
+          got.stop_token != wanted.stop_token)
+        return fail(fmt::format("sample {} token {}: {} instead of {}", sample, i, got.token, wanted.token));
+      if (!(got.logprobs == wanted.logprobs))
+        return fail(fmt::format("sample {} token {}: other logprobs", sample, i));
+    }
+    if (compared == 0) return;
+    const PromptInfo& info = live.prompt_infos[static_cast<size_t>(sample)];
+    if (!(info.prompt_logprobs == solo.prompt_logprobs))
+      return fail(fmt::format("sample {}: {} prompt logprobs, expected {}, or other ones", sample,
+                              info.prompt_logprobs.size(), solo.prompt_logprobs.size()));
+    if (info.cached_tokens >= std::ssize(live.request.prompt) ||
+        info.cached_tokens % fake_.limits.block_tokens != 0)
+      return fail(fmt::format("sample {}: {} cached tokens", sample, info.cached_tokens));
+    if (sample == 0) report_.cached_tokens += info.cached_tokens;
+  }
+
+  void check_order() {
+    if (live_.empty()) return;
+    if (live_.begin()->first != oldest_) {
+      oldest_ = live_.begin()->first;
+      oldest_since_ = report_.steps;
+    }
+    if (!fcfs_) return;
+    if (report_.steps - oldest_since_ > kOldestStepsMax) fail("the oldest request does not get on");
+    bool waiting = false;
+    for (const auto& [key, live] : live_) {
+      const bool scheduled = scheduler_.find(key)->times.scheduled_us != 0;
+      if (scheduled && waiting) fail(fmt::format("request {} overtook an older one", key));
+      waiting = waiting || !scheduled;
     }
   }
 
@@ -209,8 +230,10 @@ class World {
     if (report_.violation.empty()) report_.violation = fmt::format("step {}: {}", report_.steps, what);
   }
 
+  // The draws of the world come before what is built from them.
   std::mt19937_64 rng_;
-  int32_t arrival_percent_ = 10;
+  bool fcfs_ = true;
+  int32_t arrival_percent_ = 10, burst_max_ = 1, cancel_percent_ = 3;
   FakeOptions fake_;
   FakeExecutor executor_;
   Scheduler scheduler_;
@@ -218,6 +241,8 @@ class World {
   executor::StepBatch batch_;
   executor::StepResult result_;
   int64_t now_ = 0;
+  RequestKey oldest_ = -1;
+  int64_t oldest_since_ = 0;
   SimulationReport report_;
 };
 

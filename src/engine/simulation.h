@@ -1,8 +1,9 @@
 #pragma once
 // Random traffic against the Scheduler and the FakeExecutor, replayable from its seed: arrivals, lengths, n,
-// priorities, shared prefixes, cancels, exhausted pools, all pipeline depths. After every step the
-// scheduler's invariants are checked; every request that ends by itself must have the tokens it gets when it
-// runs alone.
+// priorities, shared prefixes, cancels, exhausted pools, all pipeline depths. No threads, no clock. After
+// every step the scheduler's invariants are checked, and that under fcfs nobody is overtaken and the oldest
+// request gets on. Every sample that ends by itself must have the events it has when it runs alone
+// (solo_run.h), one that was cancelled a beginning of them.
 
 #include <cstdint>
 #include <string>
