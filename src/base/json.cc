@@ -353,6 +353,8 @@ Walk walk(simdjson::dom::element element, Json& out, size_t depth, size_t depth_
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
+  // simdjson copies even nothing from where nothing is.
+  if (text.empty()) return invalid("JSON is empty.");
   // One parser a thread: it keeps its buffers, so small requests allocate nothing here.
   thread_local simdjson::dom::parser parser;
   // simdjson refuses texts nested deeper than its own limit; ours is the smaller one.

@@ -128,8 +128,11 @@ class HttpTest : public testing::Test {
     server_.reset();
   }
   bool wait_for(const std::function<bool()>& condition) {
-    for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(10ms);
-    return condition();
+    for (int i = 0; i < 1000; ++i) {
+      if (condition()) return true;  // asked once: the condition may have effects
+      std::this_thread::sleep_for(10ms);
+    }
+    return false;
   }
 
   Script stream_{true}, late_{false};
