@@ -21,7 +21,7 @@ constexpr Flag kFlags[] = {
     {"--context", "", kWhat, kDone, "N", "1024", "tokens each sequence has", false, true},
     {"--prefill", "", kWhat, kDone, "N", "256", "rows of a prefill step; 0: none", false, true},
     {"--steps", "", kWhat, kDone, "N", "20", "timed steps of each setting"},
-    {"--backend", "", kBackend, kDone, "NAME", "cpu", "cpu or ref"},
+    {"--backend", "", kBackend, kDone, "NAME", "cpu", "cpu, cuda or ref"},
     {"--threads", "", kBackend, kDone, "N", "all cores", "threads"},
     {"--cpu-isa", "", kBackend, kDone, "NAME", "best", "avx512, avx2 or scalar"},
     {"--linear-precision", "", kBackend, kDone, "NAME", "by checkpoint", "bf16, w8a16 or w8a8"},
@@ -66,7 +66,7 @@ int run_bench(const Words& words, const Environment& environment) {
   const model::Checkpoint checkpoint = model::Checkpoint::open(dir);
   const model::ModelView view = model::bind_tensors(checkpoint, config.shape);
 
-  constexpr std::string_view kBackends[] = {"cpu", "ref"};
+  constexpr std::string_view kBackends[] = {"cpu", "cuda", "ref"};
   bench::StepBenchOptions options;
   options.executor.name = args.choice("--backend", kBackends).value_or("cpu");
   options.executor.threads = static_cast<int32_t>(args.integer("--threads", 1, 1024).value_or(0));

@@ -107,7 +107,7 @@ constexpr Flag kFlags[] = {
      true},
     {"--distributed-executor-backend", "", kParallel, kAccepted, "NAME", "", "one process does everything"},
 
-    {"--backend", "", kKernels, kDone, "NAME", "cpu", "cpu, or ref: the slow reference"},
+    {"--backend", "", kKernels, kDone, "NAME", "cpu", "cpu, cuda where built with it, or ref, the slow reference"},
     {"--threads", "", kKernels, kDone, "N", "all cores", "threads of the CPU back-end"},
     {"--cpu-isa", "", kKernels, kDone, "NAME", "best", "avx512, avx2 or scalar"},
     {"--linear-precision", "", kKernels, kDone, "NAME", "by checkpoint", "bf16, w8a16 or w8a8"},

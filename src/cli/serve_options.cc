@@ -101,7 +101,7 @@ void sampling_part(const Args& args, ServeOptions& out) {
 void engine_part(const Args& args, ServeOptions& out) {
   constexpr std::array<std::string_view, 2> kPolicies{"fcfs", "priority"};
   constexpr std::array<std::string_view, 2> kKvDtypes{"auto", "bfloat16"};
-  constexpr std::array<std::string_view, 2> kBackends{"cpu", "ref"};
+  constexpr std::array<std::string_view, 3> kBackends{"cpu", "cuda", "ref"};
   constexpr std::array<std::string_view, 3> kIsas{"avx512", "avx2", "scalar"};
   constexpr std::array<std::string_view, 3> kArithmetics{"bf16", "w8a16", "w8a8"};
   integer(args, "--max-num-seqs", 1, 65536, out.running_max);
