@@ -294,7 +294,7 @@ GenerationParams read_generation_params(Fields& fields, const RequestContext& co
 Result<chat::GenerationRequest> make_generation(const GenerationParams& params, std::vector<TokenId> prompt,
                                                 std::optional<int64_t> default_max_tokens,
                                                 const RequestContext& context) {
-  const int64_t context_max = context.engine.context_tokens_max();
+  const int64_t context_max = context.context_tokens_max;
   if (params.truncate_prompt_tokens) {
     const int64_t room = std::max<int64_t>(1, context_max - params.max_tokens.value_or(1));
     const int64_t keep = *params.truncate_prompt_tokens == -1 ? room : *params.truncate_prompt_tokens;
@@ -348,6 +348,7 @@ Result<chat::GenerationRequest> make_generation(const GenerationParams& params, 
   generation.request.priority = params.priority;
   generation.request.cache_salt = params.cache_salt;
   generation.stop = params.stop;
+  generation.eos_ids = context.options.eos_ids;
   generation.include_stop_str = params.include_stop_str;
   generation.skip_special_tokens = params.skip_special_tokens;
   return generation;

@@ -17,7 +17,7 @@ namespace minimax::api {
 struct RequestContext {
   const ServiceOptions& options;
   const tokenizer::Tokenizer& tokenizer;
-  const engine::Engine& engine;
+  int64_t context_tokens_max;
   std::function<uint64_t()> next_seed;  // for requests without a seed
   const std::string& header_id;         // X-Request-Id, may be empty
 };

@@ -53,7 +53,7 @@ struct Service::Impl {
   }
 
   RequestContext context(const Call& call) {
-    return {options, tokenizer, engine, [this] { return next_seed(); }, call.request_id};
+    return {options, tokenizer, engine.context_tokens_max(), [this] { return next_seed(); }, call.request_id};
   }
 
   Reply tokens_reply(const Call& call, Result<Json> (*handler)(const Json&, const RequestContext&)) {

@@ -45,7 +45,7 @@ Result<Json> tokenize(const Json& body, const RequestContext& context) {
     for (const TokenId id : *ids) texts.push_back(token_text(id, {context.tokenizer}));
   }
   return Json::object({{"count", static_cast<int64_t>(ids->size())},
-                       {"max_model_len", static_cast<int64_t>(context.engine.context_tokens_max())},
+                       {"max_model_len", context.context_tokens_max},
                        {"tokens", Json(Json::Array(ids->begin(), ids->end()))},
                        {"token_strs", std::move(texts)}});
 }

@@ -196,6 +196,7 @@ executor::Report CpuExecutor::report() const {
            fmt::format("{} mapped, {} copied", mib(weights_.mapped_bytes()), mib(weights_.copied_bytes()))},
           {"KV blocks",
            fmt::format("{} of {} tokens, {}", limits_.block_count, limits_.block_tokens, mib(kv_.bytes()))},
+          {"bytes read by the last step", std::to_string(forward_.bytes_read())},
           {"activations", mib(forward_.buffer_bytes() + logits_.bytes())}};
 }
 

@@ -179,6 +179,7 @@ int64_t Forward::grain(int64_t items, double item_ns) const {
 void Forward::prepare(const StepRows& step) {
   step_ = step;
   rows_ = static_cast<int64_t>(step.tokens.size());
+  bytes_read_ = 0;
   CHECK_LE(rows_, rows_max_);
   sequence_of_.assign(step.tokens.size(), 0);
   positions_.assign(step.tokens.size(), 0);
@@ -253,6 +254,7 @@ void Forward::linear(std::initializer_list<LinearTask> tasks) {
   int64_t tiles = 0;
   double ns = 0;
   for (const LinearTask& task : tasks) {
+    bytes_read_ += task.weight->bytes();
     tiles += (task.weight->out + kTileRows - 1) / kTileRows;
     ns += weight_row_ns(*task.weight, task.rows) * static_cast<double>(task.weight->out);
   }

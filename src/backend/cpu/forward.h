@@ -54,6 +54,9 @@ class Forward {
 
   int64_t buffer_bytes() const;
 
+  // Weights (each once) and K and V (once a sequence) that the last run() and the logits() after it read.
+  int64_t bytes_read() const { return bytes_read_; }
+
  private:
   // bf16 rows at a stride padded for the kernels.
   struct Rows {
@@ -137,6 +140,7 @@ class Forward {
   // The step.
   StepRows step_;
   int64_t rows_ = 0;
+  int64_t bytes_read_ = 0;
   std::vector<int32_t> sequence_of_;  // [rows]
   std::vector<int32_t> positions_;    // [rows]
   HostBuffer<float> cos_, sin_;       // [rows, rotary_dim / 2]

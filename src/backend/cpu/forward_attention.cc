@@ -83,6 +83,9 @@ AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, 
 }
 
 void Forward::attend() {
+  for (const executor::SequenceRows& sequence : step_.sequences)
+    bytes_read_ += int64_t{sequence.first_position + sequence.row_count} * shape_.kv_width() * 2 *
+                   static_cast<int64_t>(sizeof(uint16_t));
   const auto items = static_cast<int64_t>(attention_items_.size());
   if (splits_ == 0) {
     // By the first item, the longest: where they differ much there are few, and pieces are small.

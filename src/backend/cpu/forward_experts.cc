@@ -71,6 +71,10 @@ void Forward::group_by_expert() {
 void Forward::run_experts(const LayerWeights& weights) {
   const auto active = static_cast<int64_t>(expert_rows_.size());
   const auto parts = static_cast<int64_t>(parts_.size());
+  for (const ExpertRows& rows : expert_rows_) {
+    const ExpertWeights& expert = weights.experts[static_cast<size_t>(rows.expert)];
+    bytes_read_ += expert.gate.bytes() + expert.up.bytes() + expert.down.bytes();
+  }
   const Input x = quantised(x_, x_grid_, x_scales_, rows_);
   // Pieces of an expert's columns: whole vectors of bf16, so that swiglu stays inside its piece.
   constexpr int64_t kPiece = 64;

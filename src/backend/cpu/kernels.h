@@ -43,6 +43,10 @@ struct Matrix {
   WeightKind kind = WeightKind::kBf16;
 
   int64_t element_bytes() const { return kind == WeightKind::kF32 ? 4 : kind == WeightKind::kBf16 ? 2 : 1; }
+  int64_t bytes() const { return out * in * element_bytes() + scale_bytes(); }
+  int64_t scale_bytes() const {
+    return block_rows == 0 ? 0 : (out + block_rows - 1) / block_rows * scale_cols() * int64_t{4};
+  }
   int64_t scale_cols() const { return block_cols == 0 ? 0 : (in + block_cols - 1) / block_cols; }
 };
 

@@ -13,7 +13,7 @@ struct RowPointers {
 };
 
 // How far ahead a weight row is fetched, in bytes: the hardware's prefetcher stops at each 4 KB page.
-constexpr int64_t kPrefetchBytes = 1024;
+constexpr int64_t kPrefetchBytes = 4096;
 
 inline void prefetch(const void* p) {
   __builtin_prefetch(p, 0, 3);
@@ -221,6 +221,10 @@ inline void linear_rows(const LinearTask& task, int64_t row) {
 
 void linear(const LinearTask& task) {
   int64_t row = task.row_begin;
+  if (task.rows <= 4) {
+    for (; row < task.row_end; ++row) linear_rows<1>(task, row);
+    return;
+  }
   for (; row + kTileRows <= task.row_end; row += kTileRows) linear_rows<kTileRows>(task, row);
   for (; row < task.row_end; ++row) linear_rows<1>(task, row);
 }
