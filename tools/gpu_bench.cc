@@ -3,6 +3,7 @@
 // zeros and the tokens are made up: the same bytes and operations as real ones.
 //
 //   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl
+//   gpu_bench MODEL ARITHMETIC profile SEQUENCES,CONTEXT,ROWS     two steps without samples, for a profiler
 //
 // A JSON line a setting is appended to RESULTS. Weights are re-read by every step and are larger than the L2
 // cache where the checkpoint is; nothing else flushes it.
@@ -30,7 +31,7 @@ using backend::cuda::CudaExecutor;
 using backend::cuda::CudaOptions;
 
 constexpr int32_t kBlockTokens = 64;
-constexpr int32_t kSteps = 12, kWarmups = 3;
+constexpr int32_t kWarmups = 3;
 
 struct Setting {
   int32_t sequences;
@@ -39,7 +40,8 @@ struct Setting {
 };
 
 // Milliseconds of the middle step.
-double time_steps(CudaExecutor& executor, const Setting& setting, bool sample) {
+double time_steps(CudaExecutor& executor, const Setting& setting, bool sample, int32_t warmups = kWarmups,
+                  int32_t steps = 12) {
   executor::StepBatch opening;
   for (int32_t s = 0; s < setting.sequences; ++s) {
     executor::SampleSpec spec;
@@ -52,7 +54,7 @@ double time_steps(CudaExecutor& executor, const Setting& setting, bool sample) {
   executor.collect(executor.submit(opening), result);
   std::vector<double> ms;
   const int32_t blocks_each = (setting.context + setting.rows + kBlockTokens - 1) / kBlockTokens;
-  for (int32_t step = 0; step < kWarmups + kSteps; ++step) {
+  for (int32_t step = 0; step < warmups + steps; ++step) {
     executor::StepBatch batch;
     for (int32_t s = 0; s < setting.sequences; ++s) {
       batch.sequences.push_back({.slot = s,
@@ -68,13 +70,13 @@ double time_steps(CudaExecutor& executor, const Setting& setting, bool sample) {
     }
     const int64_t start_us = now_us();
     executor.collect(executor.submit(batch), result);
-    if (step >= kWarmups) ms.push_back(static_cast<double>(now_us() - start_us) / 1000);
+    if (step >= warmups) ms.push_back(static_cast<double>(now_us() - start_us) / 1000);
   }
   executor::StepBatch closing;
   for (int32_t s = 0; s < setting.sequences; ++s) closing.slot_closes.push_back(s);
   executor.collect(executor.submit(closing), result);
-  std::nth_element(ms.begin(), ms.begin() + kSteps / 2, ms.end());
-  return ms[kSteps / 2];
+  std::nth_element(ms.begin(), ms.begin() + steps / 2, ms.end());
+  return ms[static_cast<size_t>(steps / 2)];
 }
 
 void run(const std::string& dir, const std::string& arithmetic, const std::string& commit,
@@ -97,6 +99,13 @@ void run(const std::string& dir, const std::string& arithmetic, const std::strin
   CudaExecutor executor(model, options);
   const double load_s = static_cast<double>(now_us() - load_start_us) / 1e6;
   const backend::cuda::DeviceInfo device = backend::cuda::select_device(0);
+  if (commit == "profile") {
+    Setting setting{};
+    if (std::sscanf(results.c_str(), "%d,%d,%d", &setting.sequences, &setting.context, &setting.rows) != 3)
+      throw UsageError("profile: expected SEQUENCES,CONTEXT,ROWS, found \"{}\"", results);
+    time_steps(executor, setting, false, 1, 1);
+    return;
+  }
   for (const auto& [name, value] : executor.report()) fmt::print("{}: {}\n", name, value);
   std::ofstream file(results, std::ios::app);
   const auto record = [&](const std::string& line) {

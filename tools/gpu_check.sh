@@ -31,18 +31,56 @@ nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=c
 
 check executor 120 "$bin/backend_cuda_test" --gtest_brief=1
 check taps_small 150 python3 tools/compare_taps.py "$work/small" models/tiny-m2 --taps-dump "$bin/taps_dump" \
-  --backend cuda --out "$out/taps.json"
+  --backend cuda --out "$out/taps_small.json"
+check taps_300 150 python3 tools/compare_taps.py "$work/small" --rows 300 --arithmetic w8a16,w8a8 \
+  --taps-dump "$bin/taps_dump" --backend cuda --out "$out/taps_300.json"
 check taps_one_layer 150 python3 tools/compare_taps.py "$work/one_layer" --taps-dump "$bin/taps_dump" \
   --backend cuda --out "$out/taps_one_layer.json"
+
+sanitize() {  # name, tool, command...
+  check "$1" 150 compute-sanitizer --tool "$2" --error-exitcode 9 "${@:3}"
+}
+ids=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 if command -v compute-sanitizer >/dev/null; then
-  check memcheck 120 compute-sanitizer --tool memcheck --error-exitcode 9 "$bin/taps_dump" "$work/small" \
-    --backend cuda --arithmetic w8a8 --ids 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17 --out "$work/taps"
-  check racecheck 120 compute-sanitizer --tool racecheck --error-exitcode 9 "$bin/taps_dump" "$work/small" \
-    --backend cuda --arithmetic w8a16 --ids 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17 --out "$work/taps"
+  for tool in memcheck racecheck initcheck synccheck; do
+    for arithmetic in w8a8 w8a16; do
+      sanitize "$tool.$arithmetic" $tool "$bin/taps_dump" "$work/small" --backend cuda --arithmetic $arithmetic \
+        --ids $ids --out "$work/taps"
+    done
+  done
+  sanitize memcheck.executor memcheck "$bin/backend_cuda_test" --gtest_brief=1 \
+    --gtest_filter='*Mates*:*Cached*:*Masks*'
 fi
+
+# The model that can be judged by its answers, over HTTP.
+for arithmetic in w8a8 w8a16; do
+  "$bin/minimax" serve models/tiny-m2 --backend cuda --linear-precision $arithmetic --port 0 --tool-call-parser minimax_m2 \
+    --reasoning-parser minimax_m2 --enable-auto-tool-choice 2>"$out/serve_$arithmetic.log" &
+  server=$!
+  url=
+  for _ in $(seq 100); do
+    url=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$out/serve_$arithmetic.log" | head -1)
+    [ -n "$url" ] && break
+    sleep 0.1
+  done
+  check "evaluate_$arithmetic" 150 python3 tools/tiny_m2/evaluate.py --url "$url" --n 100 --concurrency 8
+  tail -n 4 "$out/evaluate_$arithmetic.log"
+  kill "$server" && wait "$server"
+done
 
 "$bin/minimax" synth "$work/two_layers" --layers 2 --seed 7 >/dev/null || failures=$((failures + 1))
 check bench_w8a8 120 "$bin/gpu_bench" "$work/two_layers" w8a8 "$commit" "$out/bench.jsonl"
 check bench_w8a16 120 "$bin/gpu_bench" "$work/two_layers" w8a16 "$commit" "$out/bench.jsonl"
+if command -v ncu >/dev/null; then
+  for setting in 1,2560,1 10,2560,1 1,0,2048; do
+    check "profile_$setting" 100 ncu --csv --metrics gpu__time_duration.sum,dram__bytes_read.sum \
+      "$bin/gpu_bench" "$work/two_layers" w8a8 profile $setting
+  done
+  python3 tools/gpu_profile.py "$out"/profile_*.log | tee "$out/profile.txt"
+fi
+check bench_cpu 100 "$bin/minimax" bench step "$work/two_layers" --batch 1 4 16 --context 1024 --prefill 256 \
+  --steps 8 --commit "$commit" --results "$out/bench_cpu.jsonl"
+# Few files are easier to carry away.
+(cd "$out" && tar czf logs.tar.gz --remove-files ./*.log taps_*.json)
 echo "failures: $failures"
 [ "$failures" = 0 ]

@@ -206,6 +206,7 @@ TEST_F(CudaExecutorTest, ChunksAndTablesChangeNoBit) {
     ASSERT_EQ(whole.known(), kPrompt + 5);
     expect_same(generated_alone(setting, 1, 37), whole);
     expect_same(generated_alone(setting, 1, 7), whole);
+    expect_same(generated_alone(setting, 1, 20), whole);
     expect_same(generated_alone(setting, 1, 256, 5), whole);
   }
 }

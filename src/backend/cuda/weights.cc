@@ -63,8 +63,11 @@ Weights::Weights(const model::ModelView& model, Arithmetic arithmetic)
     layer.gate = matrices(gate);
     layer.up = matrices(up);
     layer.down = matrices(down);
+    // They share an input, which is quantised or not.
+    if (layer.k.kind != layer.q.kind || layer.v.kind != layer.q.kind)
+      throw Error("{}: stored otherwise than k_proj or v_proj", view.q.weight.name);
     if (layer.gate.kind != layer.up.kind)
-      throw Error("{}: stored otherwise than the gates of its layer", view.experts.front().up.weight.name);
+      throw Error("{}: stored otherwise than the gate of its expert", view.experts.front().up.weight.name);
   }
   final_norm_ = floats(model.final_norm);
   embedding_ = bf16_table(model.embedding);
