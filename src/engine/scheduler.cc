@@ -293,9 +293,12 @@ void Scheduler::check_invariants() const {
   blocks_.check_consistency();
   std::vector<int32_t> references(static_cast<size_t>(blocks_.total()), 0);
   std::vector<bool> slots(static_cast<size_t>(limits_.slot_count), false);
+  int64_t waiting = 0, running_count = 0;
   for (const auto& [key, request] : requests_) {
     for (const auto& sequence : request->sequences) {
       const bool running = sequence->state == SequenceState::kRunning;
+      running_count += running;
+      waiting += sequence->state == SequenceState::kWaiting;
       CHECK_EQ(running_.contains(sequence.get()), running);
       CHECK_EQ(waiting_.contains(sequence.get()), sequence->state == SequenceState::kWaiting);
       CHECK_EQ(sequence->slot >= 0, running);
@@ -317,6 +320,8 @@ void Scheduler::check_invariants() const {
   }
   for (const executor::SlotId slot : free_slots_) CHECK(!slots[static_cast<size_t>(slot)]);
   CHECK_EQ(std::ssize(free_slots_) + std::ssize(running_), limits_.slot_count);
+  CHECK_EQ(std::ssize(waiting_), waiting);
+  CHECK_EQ(std::ssize(running_), running_count);
   CHECK_GE(std::ssize(free_slots_), reserved_slots_);
 }
 

@@ -56,6 +56,8 @@ class Scheduler {
   int32_t steps_in_flight() const { return static_cast<int32_t>(in_flight_.size()); }
   executor::StepId oldest_step() const { return in_flight_.front().id; }
   const RequestState* find(RequestKey key) const;
+  // The first in order of service among those with a slot; it is never preempted. nullptr: none.
+  const Sequence* first_running() const { return running_.empty() ? nullptr : *running_.begin(); }
   int64_t waiting_count() const { return static_cast<int64_t>(waiting_.size()); }
   int32_t context_tokens_max() const { return context_tokens_max_; }
   Stats stats() const;

@@ -110,10 +110,12 @@ void Scheduler::plan_prefill(Sequence& sequence, StepBatch& batch) {
 bool Scheduler::make_room(Sequence& sequence, StepBatch& batch) {
   const auto block_idx = static_cast<size_t>(sequence.scheduled / limits_.block_tokens);
   const bool exists = block_idx < sequence.blocks.size();
-  if (exists && blocks_.references(sequence.blocks[block_idx]) == 1) return true;
-  while (blocks_.free_count() == 0) {
+  const auto is_own = [&] { return exists && blocks_.references(sequence.blocks[block_idx]) == 1; };
+  // A preemption may free a block, or leave the one that was shared with the victim to this sequence alone.
+  while (!is_own() && blocks_.free_count() == 0) {
     if (!preempt_after(sequence)) return false;
   }
+  if (is_own()) return true;
   if (!exists) {
     CHECK_EQ(block_idx, sequence.blocks.size());
     sequence.blocks.push_back(take_block());

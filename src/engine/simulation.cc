@@ -69,6 +69,7 @@ class World {
     arrival_percent_ = pick(2, 40);
     burst_max_ = chance(30) ? pick(2, 12) : 1;
     cancel_percent_ = pick(0, 12);
+    many_percent_ = pick(0, 60);
     if (chance(20)) options.not_finite_every = 97;
     return options;
   }
@@ -93,7 +94,7 @@ class World {
       request.prompt.push_back(i < shared ? (family * 7 + i * 3) % 50 : pick(0, 49));
     }
     request.max_tokens = pick(1, 20);
-    request.n = chance(20) ? pick(2, 4) : 1;
+    request.n = chance(many_percent_) ? pick(2, 4) : 1;
     request.priority = pick(-2, 2);
     if (chance(20)) request.cache_salt = chance(50) ? "a" : "b";
     request.spec.temperature = chance(50) ? 0.0f : 1.0f;
@@ -123,7 +124,8 @@ class World {
     auto it = live_.begin();
     std::advance(it, pick(0, static_cast<int32_t>(live_.size()) - 1));
     std::vector<SchedulerEvent> events;
-    scheduler_.cancel(it->first, chance(50) ? -1 : pick(0, it->second.request.n - 1), events);
+    const int32_t sample_idx = chance(40) ? -1 : chance(40) ? 0 : pick(0, it->second.request.n - 1);
+    scheduler_.cancel(it->first, sample_idx, events);
     take(events);
     scheduler_.check_invariants();
   }
@@ -131,11 +133,13 @@ class World {
   void step() {
     ++report_.steps;
     ++now_;
+    const Sequence* first = scheduler_.first_running();
     if (scheduler_.steps_in_flight() < fake_.limits.pipeline_depth && scheduler_.plan(batch_, now_)) {
       scheduler_.submitted(executor_.submit(batch_));
     }
     scheduler_.check_invariants();
     check_order();
+    if (first != nullptr && first->state != SequenceState::kRunning) fail("the first in order was preempted");
     const bool full = scheduler_.steps_in_flight() == fake_.limits.pipeline_depth;
     if (scheduler_.steps_in_flight() > 0 && (full || chance(60))) {
       const executor::StepId oldest = scheduler_.oldest_step();
@@ -233,7 +237,7 @@ class World {
   // The draws of the world come before what is built from them.
   std::mt19937_64 rng_;
   bool fcfs_ = true;
-  int32_t arrival_percent_ = 10, burst_max_ = 1, cancel_percent_ = 3;
+  int32_t arrival_percent_ = 10, burst_max_ = 1, cancel_percent_ = 3, many_percent_ = 20;
   FakeOptions fake_;
   FakeExecutor executor_;
   Scheduler scheduler_;

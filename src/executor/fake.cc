@@ -45,9 +45,8 @@ Limits fake_limits() {
 FakeExecutor::FakeExecutor(const FakeOptions& options)
     : options_(options),
       slots_(static_cast<size_t>(options.limits.slot_count)),
-      kv_(static_cast<size_t>(options.limits.block_count) * static_cast<size_t>(options.limits.block_tokens),
-          -1),
-      touched_(kv_.size(), -1) {
+      kv_(static_cast<size_t>(options.limits.block_count) *
+          static_cast<size_t>(options.limits.block_tokens)) {
   const std::string violation = find_violation(options.limits);
   if (!violation.empty()) check_failed(__FILE__, __LINE__, "find_violation(limits).empty()", violation);
 }
@@ -63,7 +62,7 @@ void FakeExecutor::apply_slots(const StepBatch& batch) {
   }
   for (const SlotOpen& open : batch.slot_opens) {
     CHECK(!slot(open.slot).open);
-    slot(open.slot) = {true, open.tokens, open.prompt_tokens, open.spec};
+    slot(open.slot) = {true, next_family_++, open.tokens, open.prompt_tokens, open.spec};
   }
   for (const SlotFork& fork : batch.slot_forks) {
     CHECK(slot(fork.src).open);
@@ -79,22 +78,21 @@ size_t FakeExecutor::place_of(const StepBatch& batch, const SequenceRows& rows, 
   return static_cast<size_t>(batch.block_table[entry]) * bt + position % bt;
 }
 
-void FakeExecutor::write(size_t place, TokenId token) {
+void FakeExecutor::write(size_t place, TokenId token, int64_t family) {
   // Steps may overlap on real hardware, and the rows of one step run in any order.
-  const StepId oldest_in_flight = pending_.empty() ? next_id_ : pending_.front().id;
-  CHECK_LT(touched_[place], oldest_in_flight);
-  touched_[place] = next_id_;
-  kv_[place] = token;
+  CHECK_LT(kv_[place].touched, oldest_in_flight());
+  kv_[place] = {token, next_id_, family, next_id_};
 }
 
 void FakeExecutor::copy_blocks(const StepBatch& batch) {
   const auto bt = static_cast<size_t>(options_.limits.block_tokens);
   for (const BlockCopy& copy : batch.block_copies) {
     for (size_t i = 0; i < bt; ++i) {
-      const size_t from = static_cast<size_t>(copy.src) * bt + i, to = static_cast<size_t>(copy.dst) * bt + i;
-      write(to, kv_[from]);
+      const Place& from = kv_[static_cast<size_t>(copy.src) * bt + i];
+      const size_t to = static_cast<size_t>(copy.dst) * bt + i;
+      write(to, from.token, from.family);
       // The rows of this step come after the copies, so they may write there.
-      touched_[to] = -1;
+      kv_[to].touched = -1;
     }
   }
 }
@@ -115,10 +113,11 @@ void FakeExecutor::write_rows(const StepBatch& batch) {
       }
       // The engine's idea of the sequence and ours must agree.
       CHECK_EQ(token, owner.history[position]);
-      write(place_of(batch, rows, position), token);
+      write(place_of(batch, rows, position), token, owner.family);
     }
     // What is behind the last row in its block belongs to the block's former content.
-    for (size_t position = end; position % bt != 0; ++position) kv_[place_of(batch, rows, position)] = -1;
+    for (size_t position = end; position % bt != 0; ++position)
+      kv_[place_of(batch, rows, position)].token = -1;
   }
 }
 
@@ -126,9 +125,10 @@ void FakeExecutor::attend(const StepBatch& batch) {
   for (const SequenceRows& rows : batch.sequences) {
     const auto end = static_cast<size_t>(rows.first_position + rows.row_count);
     for (size_t position = 0; position < end; ++position) {
-      const size_t place = place_of(batch, rows, position);
-      CHECK_GE(kv_[place], 0);
-      touched_[place] = next_id_;
+      Place& place = kv_[place_of(batch, rows, position)];
+      CHECK_GE(place.token, 0);
+      CHECK(place.family == slot(rows.slot).family || place.written < oldest_in_flight());
+      place.touched = next_id_;
     }
   }
 }
@@ -139,7 +139,7 @@ uint64_t FakeExecutor::hash_row(const StepBatch& batch, int32_t row) const {
     uint64_t hash = 1;
     const auto last = static_cast<size_t>(rows.first_position + row - rows.row_begin);
     for (size_t position = 0; position <= last; ++position) {
-      hash = mix(hash ^ static_cast<uint64_t>(kv_[place_of(batch, rows, position)]));
+      hash = mix(hash ^ static_cast<uint64_t>(kv_[place_of(batch, rows, position)].token));
     }
     return hash;
   }

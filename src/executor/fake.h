@@ -6,7 +6,8 @@
 // all tokens at positions 0..its own, read back through the block table: a wrong table, a missing copy, a
 // stale block or a wrong position changes the tokens. What only an engine with a bug can do is a CHECK
 // failure: a row that attends to a position never written since its block got new content, a token that is
-// not the sequence's own history, a write to a position that this step or one in flight touches.
+// not the sequence's own history, a write to a position that this step or one in flight touches, a row that
+// attends to what another sequence (not its fork) writes in a step not yet collected.
 //
 // Sampling honours seed, sample_idx, output_position, stop_ids, min_tokens, allowed_ids, bad_words, masks and
 // logit_bias (a bias of 100 forces the token, -100 excludes it); penalties and cut-offs are ignored.
@@ -42,6 +43,7 @@ class FakeExecutor final : public Executor {
  private:
   struct Slot {
     bool open = false;
+    int64_t family = 0;            // shared by forks
     std::vector<TokenId> history;  // prompt and output, as the executor saw them
     int32_t prompt_tokens = 0;
     SampleSpec spec;
@@ -55,7 +57,8 @@ class FakeExecutor final : public Executor {
   void copy_blocks(const StepBatch& batch);
   void write_rows(const StepBatch& batch);
   void attend(const StepBatch& batch);
-  void write(size_t place, TokenId token);
+  void write(size_t place, TokenId token, int64_t family);
+  StepId oldest_in_flight() const { return pending_.empty() ? next_id_ : pending_.front().id; }
   // Where position `position` of the sequence lies in kv_.
   size_t place_of(const StepBatch& batch, const SequenceRows& rows, size_t position) const;
   uint64_t hash_row(const StepBatch& batch, int32_t row) const;
@@ -65,8 +68,14 @@ class FakeExecutor final : public Executor {
 
   FakeOptions options_;
   std::vector<Slot> slots_;
-  std::vector<TokenId> kv_;      // [block_count, block_tokens]; -1: never written
-  std::vector<StepId> touched_;  // [block_count, block_tokens]: the last step that read or wrote it, or -1
+  struct Place {
+    TokenId token = -1;   // -1: never written
+    StepId written = -1;  // by which step, and whose
+    int64_t family = -1;
+    StepId touched = -1;  // the last step that read or wrote it
+  };
+  std::vector<Place> kv_;  // [block_count, block_tokens]
+  int64_t next_family_ = 0;
   StepId next_id_ = 0;
   std::deque<Pending> pending_;
 };
