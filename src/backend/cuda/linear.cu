@@ -94,7 +94,7 @@ __device__ inline void store(const LinearTask& task, int feature, int32_t y_row,
 }
 
 template <WeightKind kKind, int kTiles, bool kSplit>
-__global__ void __launch_bounds__(kWarps * 32) linear_kernel(const LinearTask task) {
+__global__ void __launch_bounds__(kWarps * 32, kTiles == 8 ? 3 : 1) linear_kernel(const LinearTask task) {
   PartTile tile{0, static_cast<int32_t>(blockIdx.y) * kTiles * 8, 0};
   if (task.tiles != nullptr) {
     if (blockIdx.y >= static_cast<uint32_t>(*task.tile_count)) return;
