@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "cli/json_flag.h"
 
 namespace minimax::cli {
 namespace {
@@ -52,6 +53,28 @@ Match find_long(const Verb& verb, std::string_view word) {
   }
   const std::string near = nearest(name, all_names(verb));
   throw UsageError("unknown flag {}{}", word, near.empty() ? "" : "; did you mean " + near + "?");
+}
+
+// The short forms are separated by a space: "-O -cc".
+bool is_short_form(const Flag& flag, std::string_view word) {
+  return !word.empty() &&
+         (" " + std::string(flag.short_name) + " ").find(" " + std::string(word) + " ") != std::string::npos;
+}
+
+// -tp, and -O3: a value glued to a form of one letter, which is then put into `attached`; its dots are no
+// path.
+Match find_short(const Verb& verb, const std::string& word, std::string_view head,
+                 std::optional<std::string>& attached, std::optional<std::string>& path) {
+  for (const Flag& flag : verb.flags) {
+    if (is_short_form(flag, head)) return {&flag, false};
+  }
+  for (const Flag& flag : verb.flags) {
+    if (flag.metavar.empty() || !is_short_form(flag, word.substr(0, 2))) continue;
+    attached = word.substr(2);
+    path.reset();
+    return {&flag, false};
+  }
+  throw UsageError("unknown flag {}", word);
 }
 
 bool looks_like_flag(const std::string& word) {
@@ -135,8 +158,11 @@ Args parse_args(const Verb& verb, std::span<const std::string> words) {
     const Flag& flag = *match.flag;
     if (flag.kind == FlagKind::kRefused) throw UsageError("{}: {}", flag.name, flag.help);
     if (flag.kind == FlagKind::kAccepted) {
-      args.notes_.push_back(std::string(match.negated ? "--no-" : "--") + std::string(flag.name.substr(2)) +
-                            ": " + std::string(flag.help));
+      const std::string note = std::string(match.negated ? "--no-" : "--") +
+                               std::string(flag.name.substr(2)) + ": " + std::string(flag.help);
+      if (std::find(args.notes_.begin(), args.notes_.end(), note) == args.notes_.end()) {
+        args.notes_.push_back(note);
+      }
     }
     args.values_[std::string(flag.name)] = std::move(values);
   };
@@ -156,26 +182,18 @@ Args parse_args(const Verb& verb, std::span<const std::string> words) {
       continue;
     }
     const size_t equals = word.find('=');
-    const std::string head = word.substr(0, equals);
-    std::optional<std::string> attached;
+    std::string head = word.substr(0, equals);
+    std::optional<std::string> attached, path;
     if (equals != std::string::npos) attached = word.substr(equals + 1);
-    Match match;
-    if (word[1] == '-') {
-      match = find_long(verb, head);
-    } else {
-      for (const Flag& flag : verb.flags) {
-        if (flag.short_name.empty()) continue;
-        if (head == flag.short_name) match.flag = &flag;
-        // -O3: the value glued to a one-letter form.
-        if (match.flag == nullptr && flag.short_name.size() == 2 && word.starts_with(flag.short_name) &&
-            !flag.metavar.empty()) {
-          match.flag = &flag;
-          attached = word.substr(2);
-        }
-      }
-      if (match.flag == nullptr) throw UsageError("unknown flag {}", word);
+    if (const size_t dot = head.find('.'); dot != std::string::npos) {
+      path = head.substr(dot + 1);
+      head.resize(dot);
     }
+    const Match match = word[1] == '-' ? find_long(verb, head) : find_short(verb, word, head, attached, path);
     const Flag& flag = *match.flag;
+    if (path && flag.metavar != "JSON") {
+      throw UsageError("{}: {} takes no JSON object, so nothing can follow its dot", word, flag.name);
+    }
     if (flag.metavar.empty()) {
       if (attached) throw UsageError("{} takes no value, but got \"{}\"", flag.name, *attached);
       assign(match, {match.negated ? "false" : "true"});
@@ -190,6 +208,7 @@ Args parse_args(const Verb& verb, std::span<const std::string> words) {
       }
       if (values.empty()) throw UsageError("{} needs a value ({})", flag.name, flag.metavar);
     }
+    if (path) values = {set_dotted(flag.name, args.text(flag.name), *path, values.back())};
     assign(match, std::move(values));
   }
   if (args.positionals_.size() > verb.positionals_max && !args.has("--help")) {

@@ -1,7 +1,8 @@
 #pragma once
 // Command lines read the way the peer's argparse reads them, from one table per verb: `--flag value`,
-// `--flag=value`, unambiguous prefixes, `_` for `-`, `--no-flag`, one-letter forms. A flag that is not in the
-// table is refused with the nearest name. The same table makes --help and the shell completion.
+// `--flag=value`, unambiguous prefixes, `_` for `-`, `--no-flag`, short forms, and for flags that take JSON
+// the dotted form of cli/json_flag.h. A flag that is not in the table is refused with the nearest name. The
+// same table makes --help and the shell completion.
 
 #include <map>
 #include <optional>
@@ -20,7 +21,7 @@ enum class FlagKind {
 
 struct Flag {
   std::string_view name;        // "--tensor-parallel-size"
-  std::string_view short_name;  // "-tp", or empty
+  std::string_view short_name;  // "-tp", "-O -cc", or empty
   std::string_view group;       // heading in --help
   FlagKind kind = FlagKind::kDone;
   std::string_view metavar;       // "N"; empty: a switch without a value

@@ -14,7 +14,7 @@ constexpr Flag kFlags[] = {
     {"--api-key", "", "Server", FlagKind::kDone, "KEY", "", "keys", false, true},
     {"--swap-space", "", "Cache", FlagKind::kAccepted, "GIB", "", "nothing is swapped"},
     {"--pipeline-parallel-size", "-pp", "Parallel", FlagKind::kRefused, "N", "", "not supported"},
-    {"--compilation-config", "-O", "Graphs", FlagKind::kDone, "JSON", "", "graph modes"},
+    {"--compilation-config", "-O -cc", "Graphs", FlagKind::kDone, "JSON", "", "graph modes"},
 };
 constexpr Verb kVerb{"serve", "MODEL", "Serves.", kFlags, 1};
 
@@ -50,6 +50,26 @@ TEST(Args, SwitchesCanBeNegatedAndTheLastOneWins) {
   EXPECT_TRUE(parse({"--no-enable-prefix-caching", "--enable-prefix"}).on("--enable-prefix-caching", false));
 }
 
+TEST(Args, ADottedFlagIsAnEntryOfItsJsonObjectAndSeveralAddUp) {
+  const auto json = [](std::vector<std::string> words) {
+    return parse(std::move(words)).text("--compilation-config").value_or("none");
+  };
+  EXPECT_EQ(json({"--compilation-config.cudagraph_mode", "PIECEWISE"}),
+            "{\"cudagraph_mode\": \"PIECEWISE\"}");
+  EXPECT_EQ(json({"-O.mode=3", "--compilation_config.pass.fuse=true", "-cc.pass.sizes", "[1, 2]"}),
+            "{\"mode\": 3, \"pass\": {\"fuse\": true, \"sizes\": [1, 2]}}");
+  EXPECT_EQ(json({"-cc", "{\"mode\": 3, \"level\": 1}", "-O.mode", "0"}), "{\"mode\": 0, \"level\": 1}");
+  EXPECT_EQ(json({"-O.mode", "0", "-cc", "{\"level\": 1}"}), "{\"level\": 1}");
+  EXPECT_EQ(json({"-O3", "-O.mode", "x.y"}), "{\"mode\": \"x.y\"}");
+  EXPECT_EQ(json({"-O3.5"}), "3.5");
+  EXPECT_EQ(error_of({"--tokenizer.mode", "x"}),
+            "--tokenizer.mode: --tokenizer takes no JSON object, so nothing can follow its dot");
+  EXPECT_EQ(error_of({"-O.a..b", "x"}),
+            "--compilation-config.a..b: expected 1 to 16 keys with a dot between them");
+  EXPECT_EQ(error_of({"-O.", "x"}), "--compilation-config.: expected 1 to 16 keys with a dot between them");
+  EXPECT_EQ(error_of({"-O.mode"}), "--compilation-config needs a value (JSON)");
+}
+
 TEST(Args, RefusesWithASentenceThatHelps) {
   EXPECT_EQ(error_of({"--tensor-paralel-size", "4"}),
             "unknown flag --tensor-paralel-size; did you mean --tensor-parallel-size?");
@@ -66,6 +86,7 @@ TEST(Args, RefusesWithASentenceThatHelps) {
 TEST(Args, AnAcceptedFlagSaysWhyThereIsNothingToDo) {
   EXPECT_EQ(parse({"--swap-space", "4"}).notes(),
             std::vector<std::string>{"--swap-space: nothing is swapped"});
+  EXPECT_EQ(parse({"--swap-space", "4", "--swap-space=8"}).notes().size(), 1u);
 }
 
 TEST(Args, CountsTakeTheSuffixesOfThePeer) {

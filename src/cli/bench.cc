@@ -53,6 +53,10 @@ const Verb& bench_step_verb() {
 }
 
 int run_bench(const Words& words, const Environment& environment) {
+  // Before the flags: those of another benchmark are not in this table.
+  if (!words.empty() && !words.front().starts_with('-') && words.front() != "step") {
+    throw UsageError("\"{}\" is not offered yet; there is: step", words.front());
+  }
   const Args args = parse_args(kVerb, words);
   if (print_help(kVerb, args)) return 0;
   if (args.positionals().empty()) throw UsageError("bench what? Give: step MODEL");

@@ -110,6 +110,10 @@ std::vector<std::string> expand_config(const Verb& verb, const std::vector<std::
   std::ifstream in(*file, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   std::vector<std::string> all = parse_config_file(verb, text, *file);
+  // MODEL on the command line wins over "model" in the file, as every flag does.
+  if (!args.positionals().empty()) {
+    std::erase_if(all, [](const std::string& word) { return word.starts_with("--model="); });
+  }
   all.insert(all.end(), words.begin(), words.end());
   return all;
 }

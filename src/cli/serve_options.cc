@@ -58,7 +58,7 @@ void model_part(const Args& args, ServeOptions& out) {
   if (out.max_model_len && *out.max_model_len == 0) throw UsageError("--max-model-len must not be 0");
   args.choice("--load-format", kLoadFormats);
   args.choice("--dtype", kDtypes);
-  args.choice("--quantization", kQuantizations);
+  out.quantization = args.choice("--quantization", kQuantizations).value_or("");
 }
 
 void server_part(const Args& args, const Environment& environment, ServeOptions& out) {
@@ -121,6 +121,25 @@ void engine_part(const Args& args, ServeOptions& out) {
   out.arithmetic = args.choice("--linear-precision", kArithmetics).value_or("");
 }
 
+// Flags with nothing to do here must still make sense: a start script with a slip in it should hear of it
+// before it meets a machine where the flag counts.
+void parallel_part(const Args& args, const ServeOptions& out) {
+  constexpr int64_t kRanksMax = 1024;
+  for (const std::string_view name : {"--tensor-parallel-size", "--data-parallel-size"}) {
+    const std::optional<int64_t> ranks = args.integer(name, 1, kRanksMax);
+    if (ranks && *ranks > 1 && out.backend == "cuda") {
+      throw UsageError("{} {}: the CUDA back-end runs on one GPU so far", name, *ranks);
+    }
+  }
+  args.number("--gpu-memory-utilization", 0, 1);
+  if (const std::optional<std::string> text = args.text("--compilation-config")) {
+    const Result<Json> value = parse_json(*text);
+    if (!value.ok() || !(value->is_object() || value->is_int64())) {
+      throw UsageError("--compilation-config takes a JSON object or a level, but got \"{}\"", *text);
+    }
+  }
+}
+
 }  // namespace
 
 ServeOptions serve_options(const Args& args, const Environment& environment) {
@@ -130,6 +149,7 @@ ServeOptions serve_options(const Args& args, const Environment& environment) {
   server_part(args, environment, out);
   sampling_part(args, out);
   engine_part(args, out);
+  parallel_part(args, out);
   out.log_requests = args.on("--enable-log-requests");
   out.log_stats = !args.on("--disable-log-stats");
   out.prompt_tokens_details = args.on("--enable-prompt-tokens-details");

@@ -18,6 +18,7 @@ struct ServeOptions {
   std::string revision = "main";
   std::string download_dir;
   std::vector<std::string> served_names;
+  std::string quantization;              // empty, or "fp8": the checkpoint must be
   std::optional<int64_t> max_model_len;  // -1: what fits the KV cache
 
   std::string host = "127.0.0.1";

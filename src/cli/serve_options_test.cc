@@ -1,5 +1,8 @@
 #include "cli/serve_options.h"
 
+#include <set>
+#include <sstream>
+
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -46,6 +49,17 @@ TEST(ServeOptions, EveryFlagGivenAtAllHasAKindThatIsHonoured) {
   }
 }
 
+TEST(ServeOptions, NoNameStandsTwiceInTheTable) {
+  std::set<std::string> seen;
+  for (const Flag& flag : serve_verb().flags) {
+    EXPECT_TRUE(seen.insert(std::string(flag.name)).second) << flag.name;
+    std::istringstream short_forms{std::string(flag.short_name)};
+    for (std::string form; short_forms >> form;) EXPECT_TRUE(seen.insert(form).second) << form;
+    if (!flag.negatable) continue;
+    EXPECT_TRUE(seen.insert("--no-" + std::string(flag.name.substr(2))).second) << flag.name;
+  }
+}
+
 TEST(ServeOptions, BadValuesAreRefusedByName) {
   EXPECT_NE(error_of({}).find("which model?"), std::string::npos);
   EXPECT_NE(error_of({"m", "--port", "70000"}).find("--port"), std::string::npos);
@@ -54,6 +68,11 @@ TEST(ServeOptions, BadValuesAreRefusedByName) {
   EXPECT_NE(error_of({"m", "--allowed-origins", "x"}).find("--allowed-origins"), std::string::npos);
   EXPECT_NE(error_of({"m", "--override-generation-config", "[]"}).find("JSON object"), std::string::npos);
   EXPECT_NE(error_of({"m", "--max-model-len", "0"}).find("--max-model-len"), std::string::npos);
+  EXPECT_NE(error_of({"m", "-tp", "many"}).find("--tensor-parallel-size"), std::string::npos);
+  EXPECT_NE(error_of({"m", "-tp", "4", "--backend", "cuda"}).find("one GPU"), std::string::npos);
+  EXPECT_NE(error_of({"m", "--gpu-memory-utilization", "95"}).find("between 0 and 1"), std::string::npos);
+  EXPECT_NE(error_of({"m", "-O", "{cudagraph"}).find("--compilation-config"), std::string::npos);
+  EXPECT_NE(error_of({"m", "--quantization", "awq"}).find("--quantization"), std::string::npos);
   EXPECT_NE(error_of({"m", "--model", "n"}).find("twice"), std::string::npos);
 }
 

@@ -114,6 +114,10 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
     throw Error("{}: tokenizer.json has ids up to {}, but the model's vocab_size is {}", dir_.string(),
                 tokenizer_.size() - 1, config_.shape.vocab_rows);
   }
+  if (options.quantization == "fp8" && config_.shape.fp8_block_rows == 0) {
+    throw UsageError("--quantization fp8: {} is not quantized, and weights are run as they are stored",
+                     dir_.string());
+  }
   log_plan(options);
   executor_ = backend::make_executor(view_, executor_options(options, plan_, tokenizer_.size()));
   for (const auto& [name, value] : executor_->report()) log::info("{}: {}", name, value);
