@@ -79,8 +79,9 @@ class Engine {
 
   // Checks and queues. `notify` (may be empty) is called from the engine thread whenever the stream went from
   // empty to non-empty and at its end; it must return at once and must not call back into the engine or the
-  // stream. One more call may come while or after the stream is dropped: what it captures must live on. Fails: kInvalid (empty prompt, prompt + 1 beyond the context, ids outside the vocabulary, tables
-  // beyond Limits), kOverloaded (queue full), kUnavailable (draining).
+  // stream. One more call may come while or after the stream is dropped: what it captures must live on.
+  // Fails: kInvalid (empty prompt, prompt + 1 beyond the context, ids outside the vocabulary, tables beyond
+  // Limits), kOverloaded (queue full), kUnavailable (draining).
   Result<std::unique_ptr<Stream>> submit(Request request, std::function<void()> notify = {});
 
   // No new requests; those accepted go on. For SIGTERM.
