@@ -9,7 +9,7 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from conftest import PARSERS, ROOT, Server, eventually
+from minimax_server import PARSERS, ROOT, Server, eventually
 
 WEATHER = json.loads((ROOT / "examples/weather/tools.json").read_text())
 QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
