@@ -54,8 +54,8 @@ fi
 
 # The model that can be judged by its answers, over HTTP.
 for arithmetic in w8a8 w8a16; do
-  "$bin/minimax" serve models/tiny-m2 --backend cuda --linear-precision $arithmetic --port 0 --tool-call-parser minimax_m2 \
-    --reasoning-parser minimax_m2 --enable-auto-tool-choice 2>"$out/serve_$arithmetic.log" &
+  "$bin/minimax" serve models/tiny-m2 --served-model-name tiny --backend cuda --linear-precision $arithmetic --port 0 \
+    --tool-call-parser minimax_m2 --reasoning-parser minimax_m2 --enable-auto-tool-choice 2>"$out/serve_$arithmetic.log" &
   server=$!
   url=
   for _ in $(seq 100); do
@@ -63,7 +63,7 @@ for arithmetic in w8a8 w8a16; do
     [ -n "$url" ] && break
     sleep 0.1
   done
-  check "evaluate_$arithmetic" 150 python3 tools/tiny_m2/evaluate.py --url "$url" --n 100 --concurrency 8
+  check "evaluate_$arithmetic" 150 python3 tools/tiny_m2/evaluate.py --url "$url" --model tiny --n 100 --concurrency 8
   tail -n 4 "$out/evaluate_$arithmetic.log"
   kill "$server" && wait "$server"
 done

@@ -306,7 +306,8 @@ void run(const Options& options) {
     run_cuda(model, arithmetic, work, recorder);
 #endif
   } else {
-    throw UsageError("--backend: expected ref, cpu or cuda, found \"{}\"", options.backend);
+    throw UsageError("--backend: expected ref, cpu or, in a build with CUDA, cuda, found \"{}\"",
+                     options.backend);
   }
   recorder.write(options.out);
 }

@@ -2,7 +2,7 @@
 // The Executor on one CUDA device. docs/executor_contract.md. No CUDA header is needed to include this.
 //
 // What runs where, today: the whole forward and the KV cache on the device; the rows of logits are copied to
-// the host and drawn there by the CPU back-end's sampler (docs/decisions/010-cuda-first.md). submit() runs
+// the host and drawn there by the CPU back-end's sampler (docs/decisions/005-cuda-first.md). submit() runs
 // the whole step; pipeline_depth is 1.
 //
 // Bit-equal tokens, on one GPU architecture: a row's logits and its draw depend on its sequence alone, not on

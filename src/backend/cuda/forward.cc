@@ -200,7 +200,8 @@ Forward::Input Forward::quantised(const Matrix& weight, const uint16_t* x, int64
   return {grid_, grid_scales_};
 }
 
-void Forward::project(const Matrix& weight, const Input& input, uint16_t* y) {
+void Forward::project(const Matrix& weight, const uint16_t* x, uint16_t* y) {
+  const Input input = quantised(weight, x, rows_);
   linear({.weight = weight,
           .x = input.x,
           .x_scales = input.scales,
@@ -214,10 +215,9 @@ void Forward::attention_part(int32_t n) {
   const LayerWeights& weights = weights_.layer(n);
   const StreamHandle stream = stream_.handle();
   const auto eps = static_cast<float>(shape_.rms_eps);
-  const Input input = quantised(weights.q, norm_, rows_);
-  project(weights.q, input, q_);
-  project(weights.k, input, k_);
-  project(weights.v, input, v_);
+  project(weights.q, norm_, q_);
+  project(weights.k, norm_, k_);
+  project(weights.v, norm_, v_);
   tap(taps::kQProj, q_, rows_, shape_.q_width());
   tap(taps::kKProj, k_, rows_, shape_.kv_width());
   tap(taps::kVProj, v_, rows_, shape_.kv_width());
@@ -248,7 +248,7 @@ void Forward::attention_part(int32_t n) {
              .partials = leaves_apart_ ? partials_ : nullptr},
             rows_, stream);
   tap(taps::kAttn, attn_, rows_, shape_.q_width());
-  project(weights.o, quantised(weights.o, attn_, rows_), out_);
+  project(weights.o, attn_, out_);
   tap(taps::kOProj, out_, rows_, shape_.hidden);
 }
 

@@ -68,13 +68,13 @@ class Forward {
   void plan_attention(const StepRows& step);
   void attention_part(int32_t n);
   void experts_part(int32_t n);
+  // y = x W^T, x quantised first where the arithmetic asks.
+  void project(const Matrix& weight, const uint16_t* x, uint16_t* y);
   struct Input {
     const uint16_t* x;
     const float* scales;
   };
-  // x as the arithmetic multiplies it with this weight (and with all of its kind), quantised if need be.
   Input quantised(const Matrix& weight, const uint16_t* x, int64_t rows);
-  void project(const Matrix& weight, const Input& input, uint16_t* y);
   void tap(std::string_view name, const uint16_t* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const float* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const int32_t* values, int64_t rows, int64_t width);

@@ -63,7 +63,7 @@ __device__ inline Pairs load_weight(const void* base, int64_t element, bool insi
 }
 
 __device__ inline void multiply(float (&d)[4], const Pairs& low, const Pairs& high, const Pairs& x, int step) {
-  asm(
+  asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};\n"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -72,8 +72,8 @@ __device__ inline void multiply(float (&d)[4], const Pairs& low, const Pairs& hi
 }
 
 struct Columns {
-  int32_t x_row;  // -1: none
-  int32_t y_row;
+  int64_t x_row;  // -1: none
+  int64_t y_row;
 };
 
 __device__ inline Columns column_of(const LinearTask& task, const PartTile& tile, int column) {
@@ -83,9 +83,8 @@ __device__ inline Columns column_of(const LinearTask& task, const PartTile& tile
   return {part / task.x_divisor, part};
 }
 
-__device__ inline void store(const LinearTask& task, int feature, int32_t y_row, float value) {
-  if (y_row < 0 || feature >= task.weight.out) return;
-  const int64_t row = y_row;
+__device__ inline void store(const LinearTask& task, int feature, int64_t row, float value) {
+  if (row < 0 || feature >= task.weight.out) return;
   if (task.y_bf16 != nullptr) {
     task.y_bf16[row * task.y_stride + feature] = narrow(value);
   } else {
@@ -94,7 +93,7 @@ __device__ inline void store(const LinearTask& task, int feature, int32_t y_row,
 }
 
 template <WeightKind kKind, int kTiles, bool kSplit>
-__global__ void __launch_bounds__(kWarps * 32, kTiles == 8 ? 3 : 1) linear_kernel(const LinearTask task) {
+__global__ void __launch_bounds__(kWarps * 32) linear_kernel(const LinearTask task) {
   PartTile tile{0, static_cast<int32_t>(blockIdx.y) * kTiles * 8, 0};
   if (task.tiles != nullptr) {
     if (blockIdx.y >= static_cast<uint32_t>(*task.tile_count)) return;
@@ -116,22 +115,31 @@ __global__ void __launch_bounds__(kWarps * 32, kTiles == 8 ? 3 : 1) linear_kerne
       kKind == WeightKind::kE4m3
           ? w.scales + tile.expert * w.expert_scales() + min(feature, w.out - 1) / w.block_rows * chains
           : nullptr;
-  int32_t x_rows[kTiles], scale_rows[kTiles][2];  // of the columns a lane loads, and of those it holds sums of
+  const uint16_t* x_rows[kTiles];
 #pragma unroll
   for (int n = 0; n < kTiles; ++n) {
-    x_rows[n] = column_of(task, tile, n * 8 + group).x_row;
+    const int64_t row = column_of(task, tile, n * 8 + group).x_row;
+    x_rows[n] = row < 0 ? nullptr : task.x + row * w.in;
+  }
+  const float* x_scales[kTiles][2];
+  if (task.x_scales != nullptr) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) scale_rows[n][i] = column_of(task, tile, n * 8 + quad * 2 + i).x_row;
+    for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int64_t row = column_of(task, tile, n * 8 + quad * 2 + i).x_row;
+        x_scales[n][i] = row < 0 ? nullptr : task.x_scales + row * chains;
+      }
   }
 
   float total[kTiles][4] = {};
   const int segment_begin = kSplit ? warp : 0, segment_end = kSplit ? warp + 1 : segments;
   for (int segment = segment_begin; segment < segment_end; ++segment) {
     float sum[kTiles][4] = {};
-#pragma unroll(kTiles == 1 ? 3 : 1)
+#pragma unroll(kTiles == 1 ? 2 : 1)
     for (int chain = segment * chains_each; chain < (segment + 1) * chains_each; ++chain) {
       float d[kTiles][4] = {};
-#pragma unroll(kTiles == 8 ? 1 : 2)  // more loads in flight would spill
+#pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int k = chain * kScaleCols + half * 64 + quad * 16;
         const bool inside = k < w.in;
@@ -139,7 +147,7 @@ __global__ void __launch_bounds__(kWarps * 32, kTiles == 8 ? 3 : 1) linear_kerne
         const Pairs high = load_weight<kKind>(w.data, high_row + k, inside && high_inside);
 #pragma unroll
         for (int n = 0; n < kTiles; ++n) {
-          const Pairs x = load_bf16(task.x + int64_t{x_rows[n]} * w.in + k, inside && x_rows[n] >= 0);
+          const Pairs x = load_bf16(x_rows[n] + k, inside && x_rows[n] != nullptr);
 #pragma unroll
           for (int step = 0; step < 4; ++step) multiply(d[n], low, high, x, step);
         }
@@ -151,8 +159,7 @@ __global__ void __launch_bounds__(kWarps * 32, kTiles == 8 ? 3 : 1) linear_kerne
         if (task.x_scales != nullptr) {
 #pragma unroll
           for (int i = 0; i < 2; ++i)
-            if (scale_rows[n][i] >= 0)
-              scale[i] = weight_scale * __ldg(task.x_scales + int64_t{scale_rows[n][i]} * chains + chain);
+            if (x_scales[n][i] != nullptr) scale[i] = weight_scale * __ldg(x_scales[n][i] + chain);
         }
 #pragma unroll
         for (int i = 0; i < 4; ++i) sum[n][i] = __fmaf_rn(d[n][i], scale[i % 2], sum[n][i]);
@@ -232,22 +239,19 @@ void launch(const LinearTask& task, StreamHandle stream) {
 template <WeightKind kKind>
 void choose(const LinearTask& task, int columns, StreamHandle stream) {
   const bool split = segments_of(static_cast<int>(task.weight.scale_cols())) == kWarps;
-  if (columns <= 8) {
-    split ? launch<kKind, 1, true>(task, stream) : launch<kKind, 1, false>(task, stream);
-  } else if (columns <= 32 && split) {
-    launch<kKind, 4, true>(task, stream);
-  } else if (columns <= 32) {
-    launch<kKind, 4, false>(task, stream);
-  } else {
+  if (columns > 8) {
     launch<kKind, 8, false>(task, stream);
+  } else if (split) {
+    launch<kKind, 1, true>(task, stream);
+  } else {
+    launch<kKind, 1, false>(task, stream);
   }
 }
 
 }  // namespace
 
 int32_t tile_rows(int64_t parts, int32_t experts) {
-  // Experts with more rows than a tile read their weights again: room for 3 to 4 times the mean.
-  return parts <= int64_t{2} * experts ? 8 : parts <= int64_t{16} * experts ? 32 : 64;
+  return parts <= int64_t{8} * experts ? 8 : 64;
 }
 
 void linear(const LinearTask& task, StreamHandle stream) {
