@@ -1,37 +1,63 @@
 // engine_sim [--steps N] [--seed S] [--world STEPS]: the simulation of src/engine/simulation.h at any length.
+// Worlds of STEPS steps each, with seeds 1, 2, 3, ... until N steps have run; with --seed, that world alone.
 
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
 #include "engine/simulation.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+struct Arguments {
   int64_t steps = 1'000'000, world = 500;
-  uint64_t seed = 0;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i];
-    if (flag == "--steps") steps = std::atoll(argv[i + 1]);
-    if (flag == "--world") world = std::atoll(argv[i + 1]);
-    if (flag == "--seed") seed = std::strtoull(argv[i + 1], nullptr, 10);
+  int64_t seed = 0;  // 0: from 1 on
+};
+
+bool read_arguments(int argc, char** argv, Arguments& out) {
+  for (int i = 1; i < argc; i += 2) {
+    const std::string_view flag = argv[i];
+    int64_t* target = flag == "--steps"   ? &out.steps
+                      : flag == "--world" ? &out.world
+                      : flag == "--seed"  ? &out.seed
+                                          : nullptr;
+    if (target == nullptr || i + 1 == argc) return false;
+    const std::string_view text = argv[i + 1];
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *target);
+    if (error != std::errc{} || end != text.data() + text.size() || *target < 1) return false;
   }
-  const bool replay = seed != 0;
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  if (!read_arguments(argc, argv, arguments)) {
+    fmt::print(stderr, "usage: engine_sim [--steps N] [--seed S] [--world STEPS], all above 0\n");
+    return 2;
+  }
+  minimax::engine::tell_seed_on_abort();
   minimax::engine::SimulationReport sum;
-  for (uint64_t s = replay ? seed : 1; sum.steps < steps; ++s) {
-    const auto report = minimax::engine::simulate(s, world);
+  const bool replay = arguments.seed != 0;
+  for (auto seed = static_cast<uint64_t>(replay ? arguments.seed : 1); sum.steps < arguments.steps; ++seed) {
+    const auto report = minimax::engine::simulate(seed, arguments.world);
+    if (!report.violation.empty()) {
+      fmt::print("seed {}: {}\nreplay: engine_sim --seed {} --world {}\n", seed, report.violation, seed,
+                 arguments.world);
+      return 1;
+    }
     sum.steps += report.steps;
     sum.requests += report.requests;
     sum.preemptions += report.preemptions;
     sum.cancelled += report.cancelled;
-    if (!report.violation.empty()) {
-      fmt::print("seed {}: {}\n", s, report.violation);
-      return 1;
-    }
+    sum.cached_tokens += report.cached_tokens;
     if (replay) break;
   }
-  fmt::print("{} steps, {} requests, {} preemptions, {} cancelled: no violation\n", sum.steps, sum.requests,
-             sum.preemptions, sum.cancelled);
+  fmt::print("{} steps, {} requests, {} preemptions, {} cancelled, {} cached tokens: no violation\n",
+             sum.steps, sum.requests, sum.preemptions, sum.cancelled, sum.cached_tokens);
   return 0;
 }

@@ -166,12 +166,14 @@ bool Scheduler::try_admit(Sequence& sequence, StepBatch& batch, int64_t now_us) 
   if (static_cast<int32_t>(free_slots_.size()) - reserved_slots_ < slots) return false;
   if (static_cast<int32_t>(running_.size()) + reserved_slots_ + slots > running_max_) return false;
 
+  // Room for one more block of everyone who runs, lest the newcomer be preempted at once. Its own last block
+  // is always a new one: without that, the cache need not be asked (in every step, while it waits).
+  const auto headroom = static_cast<int32_t>(running_.size());
+  if (1 + headroom > blocks_.free_count()) return false;
   std::vector<BlockId> found;
   const int32_t revived = find_cached(sequence, found);
   const int32_t needed =
       ceil_div(std::ssize(sequence.tokens), limits_.block_tokens) - static_cast<int32_t>(found.size());
-  // Room for one more block of everyone who runs, lest the newcomer be preempted at once.
-  const auto headroom = static_cast<int32_t>(running_.size());
   if (needed + headroom > blocks_.free_count() - revived) return false;
 
   waiting_.erase(&sequence);

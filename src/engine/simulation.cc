@@ -1,9 +1,13 @@
 #include "engine/simulation.h"
 
+#include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <map>
 #include <random>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "engine/scheduler.h"
@@ -35,7 +39,7 @@ class World {
         for (int32_t i = pick(1, burst_max_); i > 0 && std::ssize(live_) < 40; --i) arrive();
       }
       if (more && chance(cancel_percent_)) cancel_one();
-      if (chance(1)) scheduler_.reset_prefix_cache();
+      if (pick(1, 1000) <= resets_permille_) scheduler_.reset_prefix_cache();
       step();
     }
     report_.preemptions = scheduler_.stats().preemptions;
@@ -59,7 +63,7 @@ class World {
     options.limits = executor::fake_limits();
     executor::Limits& limits = options.limits;
     limits.block_tokens = pick(1, 5);
-    limits.block_count = pick(4, 40);
+    limits.block_count = pick(4, chance(25) ? 200 : 40);
     limits.slot_count = pick(1, 8);
     limits.step_sequences_max = pick(1, 8);
     limits.step_rows_max = pick(1, 24);
@@ -70,6 +74,7 @@ class World {
     burst_max_ = chance(30) ? pick(2, 12) : 1;
     cancel_percent_ = pick(0, 12);
     many_percent_ = pick(0, 60);
+    resets_permille_ = chance(50) ? 0 : pick(1, 20);
     if (chance(20)) options.not_finite_every = 97;
     return options;
   }
@@ -87,12 +92,16 @@ class World {
   Request draw_request() {
     Request request;
     const int32_t length = pick(1, std::max(1, scheduler_.context_tokens_max() - 1));
-    // Few distinct prefixes, so that blocks are shared.
+    // Few distinct prefixes, and next turns of what was said before, so that blocks are shared.
     const int32_t family = pick(0, 3);
     const int32_t shared = pick(0, length);
-    for (int32_t i = 0; i < length; ++i) {
-      request.prompt.push_back(i < shared ? (family * 7 + i * 3) % 50 : pick(0, 49));
+    if (!said_.empty() && chance(30)) {
+      const std::vector<TokenId>& earlier = said_[static_cast<size_t>(pick(0, 7)) % said_.size()];
+      request.prompt.assign(earlier.begin(),
+                            earlier.begin() + std::min<int64_t>(length, std::ssize(earlier)));
     }
+    for (auto i = static_cast<int32_t>(request.prompt.size()); i < length; ++i)
+      request.prompt.push_back(i < shared ? (family * 7 + i * 3) % 50 : pick(0, 49));
     request.max_tokens = pick(1, 20);
     request.n = chance(many_percent_) ? pick(2, 4) : 1;
     request.priority = pick(-2, 2);
@@ -198,6 +207,12 @@ class World {
         return fail(fmt::format("sample {} token {}: other logprobs", sample, i));
     }
     if (compared == 0) return;
+    std::vector<TokenId>& said =
+        said_.size() < 8 ? said_.emplace_back() : said_[static_cast<size_t>(pick(0, 7))];
+    said = live.request.prompt;
+    for (size_t i = 0; i < compared; ++i) {
+      if (told[i].has_token) said.push_back(told[i].token);
+    }
     const PromptInfo& info = live.prompt_infos[static_cast<size_t>(sample)];
     if (!(info.prompt_logprobs == solo.prompt_logprobs))
       return fail(fmt::format("sample {}: {} prompt logprobs, expected {}, or other ones", sample,
@@ -238,10 +253,12 @@ class World {
   std::mt19937_64 rng_;
   bool fcfs_ = true;
   int32_t arrival_percent_ = 10, burst_max_ = 1, cancel_percent_ = 3, many_percent_ = 20;
+  int32_t resets_permille_ = 0;
   FakeOptions fake_;
   FakeExecutor executor_;
   Scheduler scheduler_;
   std::map<RequestKey, Live> live_;
+  std::vector<std::vector<TokenId>> said_;  // prompts and answers of some requests that ended
   executor::StepBatch batch_;
   executor::StepResult result_;
   int64_t now_ = 0;
@@ -252,7 +269,30 @@ class World {
 
 }  // namespace
 
+namespace {
+
+// A signal handler can see nothing but globals.
+std::atomic<uint64_t> seed_under_test = 0;
+
+extern "C" void tell_seed(int) {
+  char line[] = "simulation: seed 00000000000000000000\n";
+  uint64_t rest = seed_under_test;
+  for (char* digit = line + sizeof(line) - 3; *digit == '0'; --digit) {
+    *digit = static_cast<char>('0' + rest % 10);
+    rest /= 10;
+  }
+  // Nothing can be done if standard error is closed.
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line, sizeof(line) - 1);
+}
+
+}  // namespace
+
+void tell_seed_on_abort() {
+  std::signal(SIGABRT, tell_seed);
+}
+
 SimulationReport simulate(uint64_t seed, int64_t steps) {
+  seed_under_test = seed;
   return World(seed).run(steps);
 }
 

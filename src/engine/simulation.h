@@ -25,4 +25,7 @@ struct SimulationReport {
 // One world: limits and options drawn from the seed, then `steps` steps of traffic, then until idle.
 SimulationReport simulate(uint64_t seed, int64_t steps);
 
+// From now on, a process that aborts (a failed CHECK) says which seed it was at.
+void tell_seed_on_abort();
+
 }  // namespace minimax::engine

@@ -1,5 +1,7 @@
 #include "engine/simulation.h"
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 namespace minimax::engine {
@@ -7,6 +9,7 @@ namespace {
 
 // 100 000 steps over many worlds. A failure prints the seed: engine_sim --seed S replays it.
 TEST(Simulation, TokensNeverDependOnBatchMatesChunksCacheOrPreemption) {
+  tell_seed_on_abort();
   SimulationReport sum;
   for (uint64_t seed = 1; sum.steps < 100'000; ++seed) {
     const SimulationReport report = simulate(seed, 500);
@@ -18,6 +21,7 @@ TEST(Simulation, TokensNeverDependOnBatchMatesChunksCacheOrPreemption) {
     sum.preemptions += report.preemptions;
     sum.forks += report.forks;
     sum.failed += report.failed;
+    sum.cached_tokens += report.cached_tokens;
   }
   // The traffic must have met what it is there for.
   EXPECT_EQ(sum.finished, sum.requests);
@@ -26,6 +30,17 @@ TEST(Simulation, TokensNeverDependOnBatchMatesChunksCacheOrPreemption) {
   EXPECT_GT(sum.forks, 500);
   EXPECT_GT(sum.cancelled, 500);
   EXPECT_GT(sum.failed, 10);
+  EXPECT_GT(sum.cached_tokens, 5000);
+}
+
+TEST(SimulationDeathTest, AnAbortTellsItsSeed) {
+  EXPECT_DEATH(
+      {
+        tell_seed_on_abort();
+        simulate(12345, 1);
+        std::abort();
+      },
+      "seed 00000000000000012345");
 }
 
 }  // namespace
