@@ -275,15 +275,9 @@ std::optional<std::string> Args::choice(std::string_view name,
 std::string help_text(const Verb& verb, size_t columns) {
   constexpr size_t kIndent = 30;
   std::string out = "minimax " + std::string(verb.name) + (verb.positionals.empty() ? "" : " ") +
-                    std::string(verb.positionals) + (verb.flags.empty() ? "\n\n" : " [flags]\n\n") +
-                    std::string(verb.summary) + "\n";
-  const auto row = [&](const std::string& head, const std::string& text) {
-    std::string line = "  " + head;
-    if (line.size() + 1 > kIndent) {
-      out += line + "\n";
-      line.clear();
-    }
-    line.resize(std::max(line.size(), kIndent), ' ');
+                    std::string(verb.positionals) + (verb.flags.empty() ? "\n\n" : " [flags]\n\n");
+  // Appends `text` after `line`, wrapped; further lines begin with `indent` spaces.
+  const auto wrap = [&](std::string line, const std::string& text, size_t indent) {
     size_t begin = 0;
     while (begin < text.size()) {
       const size_t room = columns > line.size() + 20 ? columns - line.size() : 20;
@@ -293,11 +287,21 @@ std::string help_text(const Verb& verb, size_t columns) {
         if (end == std::string::npos || end <= begin) end = std::min(text.size(), begin + room);
       }
       out += line + text.substr(begin, end - begin) + "\n";
-      line.assign(kIndent, ' ');
+      line.assign(indent, ' ');
       begin = end;
       while (begin < text.size() && text[begin] == ' ') ++begin;
     }
   };
+  const auto row = [&](const std::string& head, const std::string& text) {
+    std::string line = "  " + head;
+    if (line.size() + 1 > kIndent) {
+      out += line + "\n";
+      line.clear();
+    }
+    line.resize(std::max(line.size(), kIndent), ' ');
+    wrap(line, text, kIndent);
+  };
+  wrap("", std::string(verb.summary), 0);
   std::vector<std::string_view> groups;
   for (const Flag& flag : verb.flags) {
     if (std::find(groups.begin(), groups.end(), flag.group) == groups.end()) groups.push_back(flag.group);

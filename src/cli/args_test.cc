@@ -1,5 +1,7 @@
 #include "cli/args.h"
 
+#include <sstream>
+
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -97,6 +99,16 @@ TEST(Args, CountsTakeTheSuffixesOfThePeer) {
   EXPECT_EQ(parse_count("12x"), std::nullopt);
   EXPECT_EQ(parse_count(""), std::nullopt);
   EXPECT_EQ(parse_count("k"), std::nullopt);
+}
+
+TEST(Args, HelpIsNoWiderThanAsked) {
+  static constexpr Flag kLong[] = {
+      {"--a", "", "G", FlagKind::kDone, "", "",
+       "one two three four five six seven eight nine ten eleven twelve thirteen"}};
+  static constexpr Verb kWordy{
+      "v", "", "Does one thing after another, and then, as if it were nothing, one more.", kLong, 0};
+  std::istringstream lines(help_text(kWordy, 60));
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 60u) << line;
 }
 
 TEST(Args, HelpNamesEveryFlagWithItsDefault) {

@@ -63,6 +63,7 @@ void model_part(const Args& args, ServeOptions& out) {
 
 void server_part(const Args& args, const Environment& environment, ServeOptions& out) {
   out.host = args.text("--host").value_or(out.host);
+  if (out.host.empty()) throw UsageError("--host must not be empty; 0.0.0.0 stands for all addresses");
   integer(args, "--port", 0, 65535, out.port);
   out.api_keys = args.texts("--api-key");
   if (out.api_keys.empty() && !environment.api_key.empty()) out.api_keys.push_back(environment.api_key);

@@ -22,7 +22,13 @@ api::SamplingDefaults sampling_defaults(const ServeOptions& options, const model
   if (options.generation_config == "auto") {
     source = own;
   } else if (options.generation_config != "vllm") {
-    source = model::load_generation_config(options.generation_config);
+    const std::filesystem::path dir = options.generation_config;
+    std::error_code code;
+    if (!std::filesystem::is_regular_file(dir / "generation_config.json", code)) {
+      throw UsageError("--generation-config {}: expected auto, vllm or a folder with generation_config.json",
+                       dir.string());
+    }
+    source = model::load_generation_config(dir);
   }
   if (source.temperature) defaults.temperature = *source.temperature;
   if (source.top_p) defaults.top_p = *source.top_p;
