@@ -1,0 +1,304 @@
+"""Each flag of `serve` that claims to do something does it, seen from outside."""
+
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+from cli_tools import PARSERS, QUESTION, TOOLS, Server, refused
+from test_cli_serve import Stream, free_port
+
+WEATHER = json.loads(TOOLS.read_text())
+
+
+def text_of(reply):
+    assert reply.status_code == 200, reply.text
+    return reply.json()["choices"][0]["text"]
+
+
+def test_served_model_names():
+    with Server("tiny", "--served-model-name", "first", "second") as server:
+        assert [model["id"] for model in server.http.get("/v1/models").json()["data"]] == ["first", "second"]
+        assert server.chat(model="second", max_tokens=1).json()["model"] == "first"
+        assert server.chat(model="tiny", max_tokens=1).status_code == 404
+
+
+def test_max_model_len():
+    with Server("tiny", "--max-model-len", "64") as server:
+        assert server.http.get("/v1/models").json()["data"][0]["max_model_len"] == 64
+        refusal = server.complete("word " * 100, max_tokens=1)
+        assert refusal.status_code == 400 and "64" in refusal.text
+        assert server.complete([5] * 60, ignore_eos=True, max_tokens=4).json()["usage"]["total_tokens"] == 64
+
+
+def test_max_model_len_minus_one_takes_what_fits():
+    with Server("tiny", "--max-model-len", "-1", "--kv-cache-memory-bytes", "1M") as server:
+        assert server.http.get("/v1/models").json()["data"][0]["max_model_len"] == 128
+        assert "KV cache 0.001 GB = 128 tokens" in server.log()
+
+
+@pytest.mark.parametrize("words", [["--load-format", "safetensors"], ["--dtype", "bfloat16"], ["--quantization", "fp8"],
+                                   ["--kv-cache-dtype", "bfloat16"], ["--logprobs-mode", "raw_logprobs"]])
+def test_flags_that_only_say_what_is_so(words):
+    with Server("tiny", *words) as server:
+        assert server.complete(max_tokens=1).status_code == 200
+
+
+def test_quantization_must_be_that_of_the_checkpoint(tmp_path):
+    from cli_tools import TINY, run
+    assert run("synth", tmp_path / "m", "--preset", "small", "--vocab", "2048", "--weights", "bf16", "--tokenizer",
+               TINY / "tokenizer.json").returncode == 0
+    refused("serve", tmp_path / "m", "--quantization", "fp8", code=2, says=["--quantization fp8", tmp_path / "m"])
+
+
+def test_cross_origin_flags():
+    with Server("tiny", "--allowed-origins", '["https://a.example"]', "--allowed-methods", '["GET"]',
+                "--allowed-headers", '["x-one"]', "--allow-credentials") as server:
+        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+        reply = server.http.options("/v1/models", headers=asked)
+        assert reply.headers["access-control-allow-origin"] == "https://a.example"
+        assert reply.headers["access-control-allow-credentials"] == "true"
+        assert "GET" in reply.headers["access-control-allow-methods"]
+        assert "POST" not in reply.headers["access-control-allow-methods"]
+        assert "x-one" in reply.headers["access-control-allow-headers"].lower()
+        other = server.http.get("/v1/models", headers={"Origin": "https://b.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_max_request_bytes():
+    with Server("tiny", "--max-request-bytes", "2048") as server:
+        assert server.complete("a" * 1000, max_tokens=1).status_code == 200
+        refusal = server.complete("a" * 3000, max_tokens=1)
+        assert refusal.status_code == 413 and "2048" in refusal.text
+
+
+def test_request_timeout():
+    with Server("tiny", "--request-timeout", "1") as server:
+        host, port = server.url[7:].split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as slow:
+            slow.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            started = time.monotonic()
+            while slow.recv(4096):
+                pass
+            assert 0.5 < time.monotonic() - started < 5
+
+
+def test_without_parsers_the_text_is_left_alone():
+    with Server("tiny") as server:
+        message = server.chat(max_tokens=200).json()["choices"][0]["message"]
+        assert "</think>" in message["content"] and not message.get("reasoning")
+
+
+def test_parsers_part_thinking_content_and_calls():
+    with Server("tiny", "--tool-call-parser", "minimax_m2", "--reasoning-parser", "minimax_m2",
+                "--enable-auto-tool-choice") as server:
+        choice = server.chat(tools=WEATHER).json()["choices"][0]
+        call = choice["message"]["tool_calls"][0]["function"]
+        assert choice["finish_reason"] == "tool_calls" and choice["message"]["reasoning"]
+        assert call["name"] == "get_weather" and json.loads(call["arguments"]) == {"city": "Paris"}
+
+
+def test_append_think():
+    with Server("tiny", "--reasoning-parser", "minimax_m2_append_think") as server:
+        message = server.chat(max_tokens=200).json()["choices"][0]["message"]
+        assert message["content"].startswith("<think>") and "</think>" in message["content"]
+
+
+def test_without_auto_tool_choice_tools_are_refused_or_not_called():
+    with Server("tiny", "--reasoning-parser", "minimax_m2") as server:
+        reply = server.chat(tools=WEATHER, tool_choice="auto")
+        assert reply.status_code == 400 and "--enable-auto-tool-choice" in reply.text, reply.text
+
+
+def test_exclude_tools_when_tool_choice_none():
+    tokens = {}
+    for words in ([], ["--exclude-tools-when-tool-choice-none"]):
+        with Server("tiny", *PARSERS, *words) as server:
+            reply = server.chat(tools=WEATHER, tool_choice="none", max_tokens=1)
+            tokens[len(words)] = reply.json()["usage"]["prompt_tokens"]
+    assert tokens[1] < tokens[0] - 20
+
+
+def test_default_chat_template_kwargs():
+    with Server("tiny", "--default-chat-template-kwargs", '{"model_identity": "You are a parrot of many words."}') as server:
+        def tokens(**fields):
+            return server.http.post("/tokenize", json={"messages": QUESTION, **fields}).json()["count"]
+        own = tokens(chat_template_kwargs={"model_identity": "P"})
+        assert tokens() > own
+
+
+PROMPT = "One two three"
+
+
+def random_text(server, seed):
+    return text_of(server.complete(PROMPT, seed=seed, max_tokens=12, ignore_eos=True))
+
+
+def test_sampling_defaults_of_the_generation_config(tmp_path):
+    (tmp_path / "generation_config.json").write_text('{"temperature": 0.0, "eos_token_id": 2020}')
+    with Server("tiny", "--generation-config", tmp_path) as server:  # temperature 0: seeds do not matter
+        assert len({random_text(server, seed) for seed in range(6)}) == 1
+    with Server("tiny", "--override-generation-config", '{"top_k": 1}') as server:
+        greedy = {random_text(server, seed) for seed in range(6)}
+        assert len(greedy) == 1
+    with Server("tiny", "--generation-config", "vllm") as server:  # temperature 1, nothing cut
+        free = [text_of(server.complete(PROMPT, seed=seed, max_tokens=12, ignore_eos=True)) for seed in range(6)]
+        assert len(set(free)) > 1
+        own = [text_of(server.complete(PROMPT, seed=seed, max_tokens=12, ignore_eos=True, top_k=40, top_p=0.95))
+               for seed in range(6)]
+    with Server("tiny") as server:  # the model's own: top_k 40, top_p 0.95
+        assert [random_text(server, seed) for seed in range(6)] == own
+
+
+def test_override_generation_config_limits_the_answer():
+    with Server("tiny", "--override-generation-config.max_new_tokens", "3") as server:
+        assert server.complete(max_tokens=50, ignore_eos=True).json()["usage"]["completion_tokens"] == 3
+        assert server.complete(ignore_eos=True).json()["usage"]["completion_tokens"] == 3
+
+
+def test_seed_repeats_a_series_of_requests():
+    def series(*words):
+        with Server("tiny", *words) as server:
+            return [text_of(server.complete(PROMPT, temperature=1.5, max_tokens=12, ignore_eos=True)) for _ in range(3)]
+    first = series("--seed", "5")
+    assert first == series("--seed", "5") and len(set(first)) > 1
+    assert first != series("--seed", "6")
+
+
+def test_max_logprobs():
+    with Server("tiny", "--max-logprobs", "2") as server:
+        assert server.chat(logprobs=True, top_logprobs=2, max_tokens=1).status_code == 200
+        refusal = server.chat(logprobs=True, top_logprobs=3, max_tokens=1)
+        assert refusal.status_code == 400 and "2" in refusal.text
+
+
+def test_max_num_seqs_and_max_waiting_requests():
+    with Server("tiny", "--max-num-seqs", "1", "--max-waiting-requests", "1") as server:
+        assert "1 sequences at once" in server.log()
+        running = Stream(server, tokens=2000)
+        replies = []
+        waiting = threading.Thread(target=lambda: replies.append(server.complete(max_tokens=1)))
+        waiting.start()
+        server.until(lambda: server.metric("vllm:num_requests_waiting") == 1)
+        assert server.metric("vllm:num_requests_running") == 1
+        refusal = server.complete(max_tokens=1)
+        assert refusal.status_code == 429 and "--max-waiting-requests" in refusal.text, refusal.text
+        assert running.end()[-1] == "data: [DONE]"
+        waiting.join(30)
+        assert replies[0].status_code == 200
+
+
+def test_max_num_batched_tokens():
+    answers = set()
+    for words in ([], ["--max-num-batched-tokens", "7"]):
+        with Server("tiny", *words) as server:
+            answers.add(text_of(server.complete("word " * 50, temperature=0, max_tokens=10)))
+            assert ("7 rows a step" in server.log()) == bool(words)
+            server.until(lambda: server.metric("vllm:iteration_tokens_total_count") >= 10)
+            largest = re.findall(r'vllm:iteration_tokens_total_bucket\{[^}]*le="8(?:\.0)?"[^}]*\} (\S+)',
+                                 server.http.get("/metrics").text)
+            steps = server.metric("vllm:iteration_tokens_total_count")
+            assert (float(largest[0]) == steps) == bool(words)
+    assert len(answers) == 1
+
+
+def test_scheduling_policy():
+    with Server("tiny") as server:
+        refusal = server.complete(max_tokens=1, priority=3)
+        assert refusal.status_code == 400 and "--scheduling-policy" in refusal.text
+    with Server("tiny", "--scheduling-policy", "priority", "--max-num-seqs", "1") as server:
+        running, order = Stream(server, tokens=1500), []
+
+        def ask(priority):
+            assert server.complete(max_tokens=1, priority=priority).status_code == 200
+            order.append(priority)
+        threads = []
+        for number, priority in enumerate([5, -5]):
+            threads.append(threading.Thread(target=ask, args=(priority,)))
+            threads[-1].start()
+            server.until(lambda: server.metric("vllm:num_requests_waiting") == number + 1)
+        running.end()
+        for thread in threads:
+            thread.join(30)
+        assert order == [-5, 5]
+
+
+def cached(server):
+    for _ in range(2):
+        usage = server.complete([7] * 100, max_tokens=1).json()["usage"]
+    return (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+
+
+@pytest.mark.parametrize("words, tokens", [
+    (["--enable-prompt-tokens-details"], 96), (["--enable-prompt-tokens-details", "--enable-prefix-caching"], 96),
+    (["--enable-prompt-tokens-details", "--block-size", "64"], 64),
+    (["--enable-prompt-tokens-details", "--no-enable-prefix-caching"], 0), ([], None),
+])
+def test_prefix_caching_block_size_and_prompt_tokens_details(words, tokens):
+    with Server("tiny", *words) as server:
+        found = cached(server)
+        assert found == tokens or (tokens == 0 and not found)
+
+
+def test_kv_cache_memory_bytes():
+    with Server("tiny", "--kv-cache-memory-bytes", "64M") as server:
+        assert "KV cache 0.067 GB = 8192 tokens" in server.log()
+
+
+@pytest.mark.parametrize("words, says", [
+    (["--backend", "ref"], "back-end: ref"), (["--threads", "1"], "threads: 1"),
+    (["--cpu-isa", "scalar"], "instruction set: scalar"), (["--linear-precision", "bf16"], "arithmetic: bf16"),
+    (["--linear-precision", "w8a8"], "arithmetic: w8a8"),
+])
+def test_back_end_flags(words, says):
+    with Server("tiny", *words) as server:
+        assert says in server.log()
+        assert server.complete(max_tokens=2, ignore_eos=True).status_code == 200
+
+
+def test_log_requests():
+    with Server("tiny", "--enable-log-requests") as server:
+        request = server.complete("secret words", max_tokens=2).json()
+        line = server.wait_for(rf".*{re.escape(request['id'])}.*")[0]
+        assert "secret" not in line
+    with Server("tiny") as server:
+        request = server.complete(max_tokens=2).json()
+        server.stop()
+        assert request["id"] not in server.log()
+
+
+def test_log_stats_come_every_ten_seconds_unless_disabled():
+    with Server("tiny") as loud, Server("tiny", "--disable-log-stats") as quiet:
+        assert loud.complete(max_tokens=2).status_code == quiet.complete(max_tokens=2).status_code == 200
+        loud.wait_for(r"prompt \S+ tok/s, generation \S+ tok/s, running 0", seconds=15)
+        assert "tok/s" not in quiet.log()
+
+
+def test_force_include_usage():
+    for words in ([], ["--enable-force-include-usage"]):
+        with Server("tiny", *words) as server:
+            chunks = [json.loads(line[6:]) for line in Stream(server, tokens=4).end() if line != "data: [DONE]"]
+            assert any(chunk.get("usage") for chunk in chunks) == bool(words)
+
+
+def test_log_level():
+    port = free_port()
+    import httpx
+    import subprocess
+    from cli_tools import MINIMAX, environment
+    process = subprocess.Popen([MINIMAX, "serve", "tiny", "--port", str(port), "--uvicorn-log-level", "error"],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+    try:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+                break
+            except httpx.ConnectError:
+                time.sleep(0.02)
+    finally:
+        process.terminate()
+    assert process.communicate(timeout=20)[0] == "" and process.returncode == 0
