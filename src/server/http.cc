@@ -44,6 +44,11 @@ struct Server::Impl {
         retry(control),
         shutdown(control),
         signals(control) {
+    // Before anybody is told of the port: a signal between now and run() is kept until run().
+    if (hub.options().handle_signals) {
+      signals.add(SIGTERM);
+      signals.add(SIGINT);
+    }
     listen();
   }
 
@@ -87,12 +92,6 @@ struct Server::Impl {
     });
   }
 
-  void await_signals() {
-    signals.add(SIGTERM);
-    signals.add(SIGINT);
-    await_signal();
-  }
-
   void await_signal() {
     signals.async_wait([this](error_code error, int) {
       if (error) return;
@@ -129,7 +128,7 @@ struct Server::Impl {
 
   bool run() {
     accept();
-    if (hub.options().handle_signals) await_signals();
+    if (hub.options().handle_signals) await_signal();
     std::vector<std::thread> threads;
     for (int i = 1; i < hub.options().io_threads; ++i) threads.emplace_back([this] { loop(); });
     loop();

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <mutex>
 #include <thread>
 
@@ -491,6 +492,15 @@ TEST_F(HttpTest, DrainingEndsAfterItsTime) {
   server_.reset();
   EXPECT_TRUE(stream_.wait_destroyed());
   stream_.push("after the end");  // the engine may be slower than the server
+}
+
+TEST(HttpSignals, OneBetweenListeningAndRunningIsKept) {
+  Options options;
+  options.port = 0;
+  options.handle_signals = true;
+  Server server(options, [](Request, api::Notify) -> Response { return {api::Reply{}, {}}; });
+  ASSERT_EQ(std::raise(SIGTERM), 0);
+  EXPECT_TRUE(server.run());
 }
 
 TEST_F(HttpTest, ServesManyConnectionsAtOnce) {
