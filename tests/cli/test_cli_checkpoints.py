@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cli_tools import PARSERS, QUESTION, TINY, copy_model, refused, replace, run, Server
+from cli_tools import PARSERS, TINY, copy_model, refused, replace, run, Server
 
 
 def report_of(model, *words):

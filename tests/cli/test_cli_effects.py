@@ -3,12 +3,14 @@
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 
+import httpx
 import pytest
 
-from cli_tools import PARSERS, QUESTION, TOOLS, Server, refused
+from cli_tools import MINIMAX, PARSERS, QUESTION, TINY, TOOLS, Server, environment, refused, run
 from test_cli_serve import Stream, free_port
 
 WEATHER = json.loads(TOOLS.read_text())
@@ -48,7 +50,6 @@ def test_flags_that_only_say_what_is_so(words):
 
 
 def test_quantization_must_be_that_of_the_checkpoint(tmp_path):
-    from cli_tools import TINY, run
     assert run("synth", tmp_path / "m", "--preset", "small", "--vocab", "2048", "--weights", "bf16", "--tokenizer",
                TINY / "tokenizer.json").returncode == 0
     refused("serve", tmp_path / "m", "--quantization", "fp8", code=2, says=["--quantization fp8", tmp_path / "m"])
@@ -286,9 +287,6 @@ def test_force_include_usage():
 
 def test_log_level():
     port = free_port()
-    import httpx
-    import subprocess
-    from cli_tools import MINIMAX, environment
     process = subprocess.Popen([MINIMAX, "serve", "tiny", "--port", str(port), "--uvicorn-log-level", "error"],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
     try:

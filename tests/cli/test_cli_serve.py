@@ -1,16 +1,19 @@
 """The life of a server: what it prints at start, what stops it from starting, how it ends."""
 
 import json
+import os
+import pty
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import httpx
 import pytest
 
-from cli_tools import PARSERS, QUESTION, TINY, Server, refused, run
+from cli_tools import MINIMAX, PARSERS, QUESTION, Server, environment, refused
 
 
 def free_port():
@@ -61,10 +64,6 @@ def test_the_log_has_no_colours_when_it_is_no_terminal_or_no_color_says_so(serve
 
 @pytest.mark.parametrize("no_color, coloured", [("1", False), ("", True)])
 def test_no_color_is_honoured_on_a_terminal(no_color, coloured):
-    import os
-    import pty
-    import subprocess
-    from cli_tools import MINIMAX, environment
     master, slave = pty.openpty()
     process = subprocess.Popen([MINIMAX, "serve", "tiny", "--port", "0"], stdin=subprocess.DEVNULL, stdout=slave,
                                stderr=slave, env=environment(NO_COLOR=no_color, TERM="xterm"))
@@ -130,6 +129,17 @@ def test_an_idle_server_ends_at_once(stop):
         server.process.send_signal(stop)
         assert server.process.wait(20) == 0
         assert time.monotonic() - started < 2
+
+
+def test_a_signal_right_after_the_listening_line_is_not_lost():
+    for _ in range(10):
+        process = subprocess.Popen([MINIMAX, "serve", "tiny", "--port", "0"], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, env=environment())
+        for line in process.stderr:
+            if "listening on" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20) is not None and process.returncode == 0
 
 
 def test_a_second_sigterm_ends_at_once():

@@ -1,12 +1,13 @@
 """render and parse: from a conversation to the prompt, and from raw output to the message."""
 
 import json
+import subprocess
 
 import jinja2
 import pytest
 from tokenizers import Tokenizer
 
-from cli_tools import TINY, TOOLS, refused, run
+from cli_tools import MINIMAX, TINY, TOOLS, environment, refused, run
 
 WEATHER = json.loads(TOOLS.read_text())
 CALL = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
@@ -173,7 +174,5 @@ def test_bad_input_of_parse(words, text, says):
 
 
 def test_bytes_that_are_no_text_are_replaced():
-    import subprocess
-    from cli_tools import MINIMAX, environment
     done = subprocess.run([MINIMAX, "parse", "-"], input=b"a\xff\xfeb", capture_output=True, env=environment())
     assert done.returncode == 0 and "\ufffd" in json.loads(done.stdout)["content"]
