@@ -68,8 +68,8 @@ def windows_of(chunk: int) -> np.ndarray:
     return np.stack(out)
 
 
-def start(dialogues: int) -> "multiprocessing.pool.AsyncResult[list[np.ndarray]]":
+def start(first: int, dialogues: int) -> "multiprocessing.pool.AsyncResult[list[np.ndarray]]":
     """Begins the work on all cores; call it before the GPU is touched (the workers are forked)."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     pool = multiprocessing.get_context("fork").Pool()
-    return pool.map_async(windows_of, range(dialogues // CHUNK), chunksize=1)
+    return pool.map_async(windows_of, range(first // CHUNK, (first + dialogues) // CHUNK), chunksize=1)

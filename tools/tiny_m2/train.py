@@ -22,7 +22,7 @@ from convert import load, save_bf16
 from model import Shape, TinyM2
 
 WARM_UP = 200
-PEAK, FLOOR = 2e-3, 0.02  # learning rate, and the share of it left at the end
+FLOOR = 0.02  # share of the learning rate left at the end
 BIAS_STEP = 1e-3
 OTHERS_WEIGHT = 0.2  # of a token the assistant does not write
 
@@ -39,9 +39,9 @@ def loss_of(model: TinyM2, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     return (each * weight).sum() / weight.sum(), (each * own).sum() / own.sum(), loads
 
 
-def learning_rate(progress: float, step: int) -> float:
+def learning_rate(peak: float, progress: float, step: int) -> float:
     cosine = FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return PEAK * min(1.0, (step + 1) / WARM_UP) * cosine
+    return peak * min(1.0, (step + 1) / WARM_UP) * cosine
 
 
 def main() -> None:
@@ -53,20 +53,26 @@ def main() -> None:
     parser.add_argument("--finish-training-by", type=float, default=460, help="seconds from the program's start, for a lease with an end")
     parser.add_argument("--batch", type=int, default=16, help="windows of 4096 tokens a step")
     parser.add_argument("--held-out", type=int, default=200)
+    parser.add_argument("--peak", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--resume", type=Path, help="a checkpoint to begin with, bf16 or fp8")
+    parser.add_argument("--first-dialogue", type=int, default=0, help="seed of the first dialogue, a multiple of 1000")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
     began = time.time()
-    work = data.start(options.dialogues)  # before the GPU is touched
+    work = data.start(options.first_dialogue, options.dialogues)  # before the GPU is touched
 
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
     device = options.device
     model = TinyM2(Shape()).to(device)
+    if options.resume:
+        model = load(options.resume, torch.float32, device).requires_grad_(True)
+        model.dtype = torch.bfloat16
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
-                                  lr=PEAK, betas=(0.9, 0.95), fused=device == "cuda")
+                                  lr=options.peak, betas=(0.9, 0.95), fused=device == "cuda")
     step_loss = torch.compile(loss_of) if device == "cuda" else loss_of
     warm = torch.randint(0, 2000, (options.batch, data.WINDOW + 1), device=device, dtype=torch.int32)
     if device == "cuda":
@@ -86,7 +92,7 @@ def main() -> None:
     while step < options.steps and seconds < allowed:
         progress = max(step / options.steps, seconds / allowed)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(progress, step)
+            group["lr"] = learning_rate(options.peak, progress, step)
         first = step * options.batch % (len(tokens) - options.batch + 1)
         batch = tokens[first : first + options.batch].to(torch.int32) & 0xFFFF
         loss, own, loads = step_loss(model, batch)
@@ -125,12 +131,15 @@ def main() -> None:
 
     record = {
         "command": f"python3 tools/tiny_m2/train.py --dialogues {options.dialogues} --steps {options.steps} --seconds {options.seconds:g} "
-                   f"--batch {options.batch} --seed {options.seed}",
-        "seed": options.seed, "dialogues": options.dialogues, "dialogue_seeds": [0, options.dialogues - 1],
+                   f"--batch {options.batch} --seed {options.seed} --peak {options.peak:g}"
+                   + (f" --first-dialogue {options.first_dialogue} --resume {options.resume}" if options.resume else ""),
+        "seed": options.seed, "dialogues": options.dialogues, "first_dialogue": options.first_dialogue,
         "windows": len(windows), "window_tokens": data.WINDOW, "steps": step, "tokens": used, "training_seconds": round(seconds, 1),
         "total_seconds": round(time.time() - began, 1), "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters()), "log": log[:: max(1, len(log) // 40)] + log[-1:],
         "held_out": results}
+    if options.resume and (options.resume / "training.json").exists():
+        record["resumed_from"] = json.loads((options.resume / "training.json").read_text())
     (options.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
