@@ -1,7 +1,9 @@
 // minimax VERB ...: finds the verb, runs it, turns errors into one sentence and an exit code.
 // Exit codes: 0 done, 1 the work failed, 2 the command line cannot be obeyed.
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -45,7 +47,12 @@ int main(int argc, char** argv) {
     names.emplace_back(entry.name);
     if (words[0] != entry.name) continue;
     try {
-      return entry.run({words.begin() + 1, words.end()}, cli::read_environment());
+      const int code = entry.run({words.begin() + 1, words.end()}, cli::read_environment());
+      // A full disk must not pass for success.
+      if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+        throw Error("standard output cannot be written: {}", std::strerror(errno));
+      }
+      return code;
     } catch (const UsageError& error) {
       fmt::print(stderr, "minimax {}: {}\nminimax {} --help lists the flags.\n", entry.name, error.what(),
                  entry.name);

@@ -54,6 +54,9 @@ void model_part(const Args& args, ServeOptions& out) {
   out.download_dir = args.text("--download-dir").value_or("");
   out.served_names = args.texts("--served-model-name");
   if (out.served_names.empty()) out.served_names.push_back(out.model);
+  for (const std::string& name : out.served_names) {
+    if (name.empty()) throw UsageError("--served-model-name must not be empty");
+  }
   out.max_model_len = args.integer("--max-model-len", -1, std::numeric_limits<int32_t>::max());
   if (out.max_model_len && *out.max_model_len == 0) throw UsageError("--max-model-len must not be 0");
   args.choice("--load-format", kLoadFormats);

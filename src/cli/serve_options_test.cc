@@ -69,6 +69,7 @@ TEST(ServeOptions, BadValuesAreRefusedByName) {
   EXPECT_NE(error_of({"m", "--override-generation-config", "[]"}).find("JSON object"), std::string::npos);
   EXPECT_NE(error_of({"m", "--max-model-len", "0"}).find("--max-model-len"), std::string::npos);
   EXPECT_NE(error_of({"m", "--host", ""}).find("--host"), std::string::npos);
+  EXPECT_NE(error_of({"m", "--served-model-name", "a", ""}).find("--served-model-name"), std::string::npos);
   EXPECT_NE(error_of({"m", "-tp", "many"}).find("--tensor-parallel-size"), std::string::npos);
   EXPECT_NE(error_of({"m", "-tp", "4", "--backend", "cuda"}).find("one GPU"), std::string::npos);
   EXPECT_NE(error_of({"m", "--gpu-memory-utilization", "95"}).find("between 0 and 1"), std::string::npos);

@@ -104,6 +104,12 @@ def test_exit_code_and_sentence(words, code, says):
     refused(*words, code=code, says=says)
 
 
+@pytest.mark.parametrize("words", ["inspect tiny", "serve --help", "completion bash", "inspect tiny --json"])
+def test_output_that_cannot_be_written_is_a_failure(words):
+    done = bash(f"{MINIMAX} {words} >/dev/full")
+    assert done.returncode == 1 and "standard output cannot be written" in done.stderr
+
+
 def test_completion_for_bash_completes_verbs_and_flags():
     script = f"""
       source <({MINIMAX} completion bash) || exit 9

@@ -100,6 +100,7 @@ def test_a_host_that_is_not_ours(host):
     (["--max-model-len", "5000"], 2, ["--max-model-len 5000", "4096"]),
     (["--kv-cache-memory-bytes", "1000"], 1, ["--kv-cache-memory-bytes", "1000"]),
     (["--kv-cache-memory-bytes", "1M"], 1, ["4096", "--max-model-len", "--kv-cache-memory-bytes"]),
+    (["--served-model-name", ""], 2, ["--served-model-name", "empty"]),
     (["--host", ""], 2, ["--host", "empty"]),
     (["--generation-config", "/nonexistent"], 2, ["--generation-config /nonexistent"]),
     (["--override-generation-config", '{"temprature": 1}'], 2, ["--override-generation-config", "temprature"]),
