@@ -8,6 +8,7 @@ seconds=${1:-60}
 shift || true
 clangxx=$(command -v clang++-16 || command -v clang++-19 || command -v clang++)
 cmake -G Ninja -S . -B build/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER="$clangxx" \
+  -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1 -DNDEBUG" \
   -DENABLE_TESTS=OFF -DENABLE_FUZZ=ON -DSANITIZE=address,undefined,fuzzer-no-link >/dev/null
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
