@@ -19,6 +19,9 @@ __device__ inline float widen_high(uint32_t pair) {
 __device__ inline uint16_t narrow(float value) {
   return __bfloat16_as_ushort(__float2bfloat16_rn(value));
 }
+__device__ inline uint32_t narrow_pair(float low, float high) {
+  return static_cast<uint32_t>(narrow(low)) | static_cast<uint32_t>(narrow(high)) << 16;
+}
 
 // 2^n for integers n <= 0; 0 below the normal numbers, so that scaling by it is exact.
 __device__ inline float pow2(float n) {

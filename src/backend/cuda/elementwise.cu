@@ -1,4 +1,4 @@
-// The kernels that go over rows once: embedding, norms, rotation, KV writes, quantisation, SwiGLU, combine.
+// The kernels that go over rows once: embedding, residual stream with norm and quantisation, rotation.
 // Bound: memory, or the launch for few rows. docs/numerics.md says what is rounded where.
 
 #include <cstdint>
@@ -24,49 +24,16 @@ __global__ void embed_kernel(const uint16_t* table, const int32_t* tokens, int h
   for (int i = threadIdx.x; i < hidden; i += kThreads) out[int64_t{blockIdx.x} * hidden + i] = from[i];
 }
 
-// The order of the sum: a thread's strided squares, the warp's tree, the warps ascending.
-__global__ void __launch_bounds__(kThreads)
-    rms_norm_kernel(const uint16_t* x, const int32_t* index, const float* weight, int width, float eps,
-                    uint16_t* out) {
-  const int64_t from = index != nullptr ? index[blockIdx.x] : static_cast<int32_t>(blockIdx.x);
-  const uint16_t* const row = x + from * width;
-  float sum = 0;
-  for (int i = threadIdx.x; i < width; i += kThreads) {
-    const float value = widen(row[i]);
-    sum = __fmaf_rn(value, value, sum);
-  }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
-  __shared__ float warps[kThreads / 32];
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
-  __syncthreads();
-  float total = 0;
-#pragma unroll
-  for (int warp = 0; warp < kThreads / 32; ++warp) total += warps[warp];
-  const float factor = 1.0f / sqrtf(total / static_cast<float>(width) + eps);
-  for (int i = threadIdx.x; i < width; i += kThreads)
-    out[int64_t{blockIdx.x} * width + i] = narrow(widen(row[i]) * factor * weight[i]);
-}
-
-__global__ void add_kernel(uint16_t* x, const uint16_t* y, int64_t count) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i < count) x[i] = narrow(widen(x[i]) + widen(y[i]));
-}
-
-// A warp a group of 128 columns.
-__global__ void quantise_kernel(const uint16_t* x, int rows, int width, uint16_t* out, float* scales) {
-  const int groups = (width + kScaleCols - 1) / kScaleCols;
-  const int64_t at = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
-  if (at >= int64_t{rows} * groups) return;
+// A warp's 4 values a lane of a group of 128 columns, from `values(column)`, to codes and their scale.
+template <typename Values>
+__device__ inline void quantise_group(Values values_at, int begin, int width, uint16_t* out,
+                                      float* scale_out) {
   const int lane = threadIdx.x % 32;
-  const int64_t row = at / groups;
-  const int begin = static_cast<int>(at % groups) * kScaleCols;
-  const uint16_t* const from = x + row * width;
   float values[4], largest = 0;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int column = begin + i * 32 + lane;
-    values[i] = column < width ? widen(from[column]) : 0.0f;
+    values[i] = column < width ? widen(values_at(column)) : 0.0f;
     largest = fmaxf(largest, fabsf(values[i]));
   }
 #pragma unroll
@@ -80,9 +47,85 @@ __global__ void quantise_kernel(const uint16_t* x, int rows, int width, uint16_t
     const float value = values[i] / scale;
     const uint32_t code = __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3);
     const auto widened = static_cast<uint16_t>(widen_e4m3(code << 8));
-    out[row * width + column] = isnan(value) ? uint16_t{0x7FC0} : widened;  // a NaN must stay one
+    out[column] = isnan(value) ? uint16_t{0x7FC0} : widened;  // a NaN must stay one
   }
-  if (lane == 0) scales[at] = scale;
+  if (lane == 0) *scale_out = scale;
+}
+
+// A warp a group of 128 columns.
+__global__ void quantise_kernel(const uint16_t* x, int rows, int width, uint16_t* out, float* scales) {
+  const int groups = (width + kScaleCols - 1) / kScaleCols;
+  const int64_t at = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
+  if (at >= int64_t{rows} * groups) return;
+  const int64_t row = at / groups;
+  const uint16_t* const from = x + row * width;
+  quantise_group([from](int column) { return from[column]; }, static_cast<int>(at % groups) * kScaleCols,
+                 width, out + row * width, scales + at);
+}
+
+// 1 / sqrt(mean + eps) of a row whose squares each thread has summed over its columns: the warp's tree, then
+// the warps ascending. `warps`: [kThreads / 32] shared, not in use.
+__device__ inline float norm_factor(float sum, int width, float eps, float* warps) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
+  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
+  __syncthreads();
+  float total = 0;
+#pragma unroll
+  for (int warp = 0; warp < kThreads / 32; ++warp) total += warps[warp];
+  return 1.0f / sqrtf(total / static_cast<float>(width) + eps);
+}
+
+// Two columns of what joins the residual stream.
+__device__ inline uint32_t added_pair(const ResidualTask& task, int64_t row, int pair) {
+  const int pairs = task.width / 2;
+  if (task.parts == nullptr) return reinterpret_cast<const uint32_t*>(task.y)[row * pairs + pair];
+  float low = 0, high = 0;
+  for (int slot = 0; slot < task.slots; ++slot) {
+    const float weight = task.slot_weights[row * task.slots + slot];
+    const uint32_t part =
+        reinterpret_cast<const uint32_t*>(task.parts)[(row * task.slots + slot) * pairs + pair];
+    low = __fmaf_rn(weight, widen_low(part), low);
+    high = __fmaf_rn(weight, widen_high(part), high);
+  }
+  return narrow_pair(low, high);
+}
+
+// A CTA a row, which stays in shared memory.
+__global__ void __launch_bounds__(kThreads) residual_norm_kernel(const __grid_constant__ ResidualTask task) {
+  extern __shared__ uint32_t values[];  // [width / 2]
+  __shared__ float warps[kThreads / 32];
+  const int64_t row = blockIdx.x, from = task.index != nullptr ? task.index[row] : row;
+  const int pairs = task.width / 2;
+  auto* const h = reinterpret_cast<uint32_t*>(task.h) + from * pairs;
+  float sum = 0;
+  for (int i = threadIdx.x; i < pairs; i += kThreads) {
+    uint32_t value = h[i];
+    if (task.y != nullptr || task.parts != nullptr) {
+      const uint32_t y = added_pair(task, row, i);
+      if (task.y_out != nullptr) reinterpret_cast<uint32_t*>(task.y_out)[row * pairs + i] = y;
+      value = narrow_pair(widen_low(value) + widen_low(y), widen_high(value) + widen_high(y));
+      h[i] = value;
+    }
+    values[i] = value;
+    sum = __fmaf_rn(widen_low(value), widen_low(value), sum);
+    sum = __fmaf_rn(widen_high(value), widen_high(value), sum);
+  }
+  if (task.norm == nullptr) return;
+  const float factor = norm_factor(sum, task.width, task.eps, warps);
+  for (int i = threadIdx.x; i < pairs; i += kThreads) {
+    const float2 weight = reinterpret_cast<const float2*>(task.norm)[i];
+    values[i] =
+        narrow_pair(widen_low(values[i]) * factor * weight.x, widen_high(values[i]) * factor * weight.y);
+    reinterpret_cast<uint32_t*>(task.out)[row * pairs + i] = values[i];
+  }
+  if (task.grid == nullptr) return;
+  __syncthreads();
+  const auto* const normed = reinterpret_cast<const uint16_t*>(values);
+  const int groups = (task.width + kScaleCols - 1) / kScaleCols;
+  for (int group = threadIdx.x / 32; group < groups; group += kThreads / 32)
+    quantise_group([normed](int column) { return normed[column]; }, group * kScaleCols, task.width,
+                   task.grid + row * task.width, task.scales + row * groups + group);
 }
 
 __global__ void rope_table_kernel(const int32_t* positions, const double* frequencies, int rows, int half,
@@ -95,47 +138,59 @@ __global__ void rope_table_kernel(const int32_t* positions, const double* freque
   sin_out[i] = static_cast<float>(s);
 }
 
-__global__ void rope_kernel(uint16_t* x, int rows, int heads, int half, const float* cos_in,
-                            const float* sin_in) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= int64_t{rows} * heads * half) return;
-  const int64_t row = i / (heads * half);
-  const int head = static_cast<int>(i / half % heads), pair = static_cast<int>(i % half);
-  uint16_t* const at = x + (row * heads + head) * kHeadDim + pair;
-  const float low = widen(at[0]), high = widen(at[half]);
-  const float c = cos_in[row * half + pair], s = sin_in[row * half + pair];
-  at[0] = narrow(low * c - high * s);
-  at[half] = narrow(high * c + low * s);
-}
-
-__global__ void write_kv_kernel(const uint16_t* k, const uint16_t* v, const int64_t* places, KvLayer kv) {
-  const int width = kv.kv_heads * kHeadDim;
-  const int64_t row = blockIdx.x, block = places[row] / kv.block_tokens, place = places[row] % kv.block_tokens;
-  for (int i = threadIdx.x; i < width; i += kThreads) {
-    const int head = i / kHeadDim, dim = i % kHeadDim;
-    uint16_t* const at = kv.base + block * kv.block_stride +
-                         (int64_t{head} * kv.block_tokens + place) * kHeadDim + dim;
-    at[0] = k[row * width + i];
-    at[kv.v_offset] = v[row * width + i];
-  }
-}
-
-__global__ void swiglu_kernel(const uint16_t* gate, const uint16_t* up, int64_t count, uint16_t* out) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= count) return;
-  const float g = widen(gate[i]);
-  out[i] = narrow(g / (1.0f + expf(-g)) * widen(up[i]));
-}
-
-__global__ void combine_kernel(const uint16_t* y, const float* weights, int rows, int slots, int width,
-                               uint16_t* out) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i >= int64_t{rows} * width) return;
-  const int64_t row = i / width, column = i % width;
+// One projection of a row into shared memory, normed. Ends with its values visible to all threads.
+__device__ inline void norm_heads(const uint16_t* from, int width, const float* norm, float eps,
+                                  uint16_t* values, float* warps, uint16_t* normed) {
   float sum = 0;
-  for (int slot = 0; slot < slots; ++slot)
-    sum = __fmaf_rn(weights[row * slots + slot], widen(y[(row * slots + slot) * width + column]), sum);
-  out[i] = narrow(sum);
+  for (int i = threadIdx.x; i < width; i += kThreads) {
+    values[i] = from[i];
+    sum = __fmaf_rn(widen(from[i]), widen(from[i]), sum);
+  }
+  if (norm != nullptr) {
+    const float factor = norm_factor(sum, width, eps, warps);
+    for (int i = threadIdx.x; i < width; i += kThreads) {
+      values[i] = narrow(widen(values[i]) * factor * norm[i]);
+      if (normed != nullptr) normed[i] = values[i];
+    }
+  }
+  __syncthreads();
+}
+
+// Element i of heads in shared memory, turned.
+__device__ inline uint16_t turned(const uint16_t* values, int i, int half, const float* cos,
+                                  const float* sin) {
+  const int dim = i % kHeadDim;
+  if (dim >= 2 * half) return values[i];
+  const int pair = dim % half;
+  const float c = cos[pair], s = sin[pair];
+  const float low = widen(values[i - dim + pair]), high = widen(values[i - dim + pair + half]);
+  return dim < half ? narrow(low * c - high * s) : narrow(high * c + low * s);
+}
+
+// A CTA a row.
+__global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant__ RotateTask task) {
+  extern __shared__ uint16_t heads[];  // [q width + kv width]
+  __shared__ float q_warps[kThreads / 32], k_warps[kThreads / 32];
+  const int64_t row = blockIdx.x;
+  const int q_width = task.q_heads * kHeadDim, kv_width = task.kv.kv_heads * kHeadDim;
+  uint16_t* const k_heads = heads + q_width;
+  norm_heads(task.q + row * q_width, q_width, task.q_norm, task.eps, heads, q_warps,
+             task.q_normed != nullptr ? task.q_normed + row * q_width : nullptr);
+  norm_heads(task.k + row * kv_width, kv_width, task.k_norm, task.eps, k_heads, k_warps,
+             task.k_normed != nullptr ? task.k_normed + row * kv_width : nullptr);
+  const float *const cos = task.cos + row * task.half, *const sin = task.sin + row * task.half;
+  for (int i = threadIdx.x; i < q_width; i += kThreads)
+    task.q_out[row * q_width + i] = turned(heads, i, task.half, cos, sin);
+  const int64_t block = task.places[row] / task.kv.block_tokens,
+                place = task.places[row] % task.kv.block_tokens;
+  for (int i = threadIdx.x; i < kv_width; i += kThreads) {
+    const uint16_t k = turned(k_heads, i, task.half, cos, sin);
+    uint16_t* const at = task.kv.base + block * task.kv.block_stride +
+                         (int64_t{i / kHeadDim} * task.kv.block_tokens + place) * kHeadDim + i % kHeadDim;
+    at[0] = k;
+    at[task.kv.v_offset] = task.v[row * kv_width + i];
+    if (task.k_out != nullptr) task.k_out[row * kv_width + i] = k;
+  }
 }
 
 }  // namespace
@@ -146,15 +201,10 @@ void embed(const uint16_t* table, const int32_t* tokens, int32_t rows, int32_t h
   insist_launched("embed");
 }
 
-void rms_norm(const uint16_t* x, const int32_t* index, const float* weight, int32_t rows, int32_t width,
-              float eps, uint16_t* out, StreamHandle stream) {
-  rms_norm_kernel<<<rows, kThreads, 0, stream>>>(x, index, weight, width, eps, out);
-  insist_launched("rms_norm");
-}
-
-void add(uint16_t* x, const uint16_t* y, int64_t count, StreamHandle stream) {
-  add_kernel<<<blocks_for(count), kThreads, 0, stream>>>(x, y, count);
-  insist_launched("add");
+void residual_norm(const ResidualTask& task, StreamHandle stream) {
+  if (task.rows == 0) return;
+  residual_norm_kernel<<<task.rows, kThreads, task.width * 2, stream>>>(task);
+  insist_launched("residual_norm");
 }
 
 void quantise(const uint16_t* x, int32_t rows, int32_t width, uint16_t* out, float* scales,
@@ -167,33 +217,14 @@ void quantise(const uint16_t* x, int32_t rows, int32_t width, uint16_t* out, flo
 void rope_table(const int32_t* positions, const double* frequencies, int32_t rows, int32_t half, float* cos,
                 float* sin, StreamHandle stream) {
   rope_table_kernel<<<blocks_for(int64_t{rows} * half), kThreads, 0, stream>>>(positions, frequencies, rows,
-                                                                              half, cos, sin);
+                                                                               half, cos, sin);
   insist_launched("rope_table");
 }
 
-void rope(uint16_t* x, int32_t rows, int32_t heads, int32_t half, const float* cos, const float* sin,
-          StreamHandle stream) {
-  rope_kernel<<<blocks_for(int64_t{rows} * heads * half), kThreads, 0, stream>>>(x, rows, heads, half, cos,
-                                                                                sin);
-  insist_launched("rope");
-}
-
-void write_kv(const uint16_t* k, const uint16_t* v, const int64_t* places, int32_t rows, const KvLayer& kv,
-              StreamHandle stream) {
-  write_kv_kernel<<<rows, kThreads, 0, stream>>>(k, v, places, kv);
-  insist_launched("write_kv");
-}
-
-void swiglu(const uint16_t* gate, const uint16_t* up, int64_t count, uint16_t* out, StreamHandle stream) {
-  swiglu_kernel<<<blocks_for(count), kThreads, 0, stream>>>(gate, up, count, out);
-  insist_launched("swiglu");
-}
-
-void combine(const uint16_t* y, const float* weights, int32_t rows, int32_t slots, int32_t width,
-             uint16_t* out, StreamHandle stream) {
-  combine_kernel<<<blocks_for(int64_t{rows} * width), kThreads, 0, stream>>>(y, weights, rows, slots, width,
-                                                                            out);
-  insist_launched("combine");
+void rotate(const RotateTask& task, StreamHandle stream) {
+  const int bytes = (task.q_heads + task.kv.kv_heads) * kHeadDim * 2;
+  rotate_kernel<<<task.rows, kThreads, bytes, stream>>>(task);
+  insist_launched("rotate");
 }
 
 }  // namespace minimax::backend::cuda

@@ -38,10 +38,10 @@ void Forward::lay_out() {
   const int64_t rows = sizes_.rows_max, parts = rows * shape_.experts_per_token;
   device_image_ = take<std::byte>(image_bytes());
   for (uint16_t** const buffer : {&h_, &norm_, &out_}) *buffer = take<uint16_t>(rows * shape_.hidden);
-  for (uint16_t** const buffer : {&q_, &q2_, &attn_}) *buffer = take<uint16_t>(rows * shape_.q_width());
-  for (uint16_t** const buffer : {&k_, &k2_, &v_}) *buffer = take<uint16_t>(rows * shape_.kv_width());
-  for (uint16_t** const buffer : {&gate_, &up_, &inner_})
-    *buffer = take<uint16_t>(parts * shape_.expert_width);
+  for (uint16_t** const buffer : {&q_, &q_turned_, &attn_}) *buffer = take<uint16_t>(rows * shape_.q_width());
+  for (uint16_t** const buffer : {&k_, &v_, &k_normed_, &k_turned_})
+    *buffer = take<uint16_t>(rows * shape_.kv_width());
+  inner_ = take<uint16_t>(parts * shape_.expert_width);
   expert_out_ = take<uint16_t>(parts * shape_.hidden);
   const int64_t widest =
       std::max({rows * shape_.hidden, rows * shape_.q_width(), parts * shape_.expert_width});
@@ -166,7 +166,8 @@ void Forward::run(const StepRows& step) {
   if (rows_ == 0) return;
   embed(weights_.embedding(), device_.tokens, rows_, shape_.hidden, h_, stream_.handle());
   tap(taps::kEmbed, h_, rows_, shape_.hidden);
-  for (int32_t n = 0; n < shape_.layers; ++n) layer(n);
+  begin_layers(0);
+  for (int32_t n = 0; n < shape_.layers; ++n) layer_body(n, n + 1 < shape_.layers ? n + 1 : -1);
   layer_ = -1;
 }
 
@@ -177,66 +178,109 @@ void Forward::set_hidden(std::span<const uint16_t> bits) {
 }
 
 void Forward::layer(int32_t n) {
+  begin_layers(n);
+  layer_body(n, -1);
+}
+
+// The residual stream's next norm, and its quantisation where `reader` wants it.
+ResidualTask Forward::norm_task(const float* norm, const Matrix& reader) const {
+  const bool quantised = quantises(reader);
+  return {.h = h_,
+          .rows = rows_,
+          .width = shape_.hidden,
+          .norm = norm,
+          .eps = static_cast<float>(shape_.rms_eps),
+          .out = norm_,
+          .grid = quantised ? grid_ : nullptr,
+          .scales = quantised ? grid_scales_ : nullptr};
+}
+
+void Forward::begin_layers(int32_t n) {
   layer_ = n;
-  const LayerWeights& weights = weights_.layer(n);
-  const auto eps = static_cast<float>(shape_.rms_eps);
-  const StreamHandle stream = stream_.handle();
-  rms_norm(h_, nullptr, weights.attn_norm, rows_, shape_.hidden, eps, norm_, stream);
+  residual_norm(norm_task(weights_.layer(n).attn_norm, weights_.layer(n).q), stream_.handle());
   tap(taps::kAttnNorm, norm_, rows_, shape_.hidden);
+}
+
+// Layer n from its normed input on; leaves that of layer `next`, if there is one.
+void Forward::layer_body(int32_t n, int32_t next) {
+  const LayerWeights& weights = weights_.layer(n);
   attention_part(n);
-  add(h_, out_, int64_t{rows_} * shape_.hidden, stream);
+  ResidualTask attended = norm_task(weights.mlp_norm, weights.gate);
+  attended.y = out_;
+  residual_norm(attended, stream_.handle());
   tap(taps::kAttnResidual, h_, rows_, shape_.hidden);
-  rms_norm(h_, nullptr, weights.mlp_norm, rows_, shape_.hidden, eps, norm_, stream);
   tap(taps::kMlpNorm, norm_, rows_, shape_.hidden);
   experts_part(n);
-  add(h_, out_, int64_t{rows_} * shape_.hidden, stream);
+  ResidualTask mixed = next < 0 ? ResidualTask{.h = h_, .rows = rows_, .width = shape_.hidden}
+                                : norm_task(weights_.layer(next).attn_norm, weights_.layer(next).q);
+  mixed.parts = expert_out_;
+  mixed.slot_weights = expert_weights_;
+  mixed.slots = shape_.experts_per_token;
+  mixed.y_out = sink_ != nullptr ? out_ : nullptr;
+  residual_norm(mixed, stream_.handle());
+  tap(taps::kMoe, out_, rows_, shape_.hidden);
   tap(taps::kMlpResidual, h_, rows_, shape_.hidden);
+  if (next < 0) return;
+  layer_ = next;
+  tap(taps::kAttnNorm, norm_, rows_, shape_.hidden);
 }
 
-Forward::Input Forward::quantised(const Matrix& weight, const uint16_t* x, int64_t rows) {
-  if (weight.kind != WeightKind::kE4m3 || weights_.arithmetic() != common::Arithmetic::kW8a8)
-    return {x, nullptr};
-  quantise(x, static_cast<int32_t>(rows), weight.in, grid_, grid_scales_, stream_.handle());
-  return {grid_, grid_scales_};
+bool Forward::quantises(const Matrix& weight) const {
+  return weight.kind == WeightKind::kE4m3 && weights_.arithmetic() == common::Arithmetic::kW8a8;
 }
 
-void Forward::project(const Matrix& weight, const uint16_t* x, uint16_t* y) {
-  const Input input = quantised(weight, x, rows_);
-  linear({.weight = weight,
-          .x = input.x,
-          .x_scales = input.scales,
-          .rows = rows_,
-          .y_bf16 = y,
-          .y_stride = weight.out},
-         stream_.handle());
+// What `weight` multiplies: x, or what stands for it in grid_.
+void Forward::set_input(LinearTask& task, const Matrix& weight, const uint16_t* x) const {
+  const bool quantised = quantises(weight);
+  task.x = quantised ? grid_ : x;
+  task.x_scales = quantised ? grid_scales_ : nullptr;
+}
+
+void Forward::quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows) {
+  if (quantises(weight)) quantise(x, rows, weight.in, grid_, grid_scales_, stream_.handle());
 }
 
 void Forward::attention_part(int32_t n) {
   const LayerWeights& weights = weights_.layer(n);
   const StreamHandle stream = stream_.handle();
-  const auto eps = static_cast<float>(shape_.rms_eps);
-  project(weights.q, norm_, q_);
-  project(weights.k, norm_, k_);
-  project(weights.v, norm_, v_);
+  LinearTask projection{.outputs = {{.weight = weights.q, .y_bf16 = q_, .y_stride = shape_.q_width()},
+                                    {.weight = weights.k, .y_bf16 = k_, .y_stride = shape_.kv_width()},
+                                    {.weight = weights.v, .y_bf16 = v_, .y_stride = shape_.kv_width()}},
+                        .output_count = 3,
+                        .rows = rows_};
+  set_input(projection, weights.q, norm_);
+  linear(projection, stream);
   tap(taps::kQProj, q_, rows_, shape_.q_width());
   tap(taps::kKProj, k_, rows_, shape_.kv_width());
   tap(taps::kVProj, v_, rows_, shape_.kv_width());
-  uint16_t *q = q_, *k = k_;
-  if (shape_.qk_norm) {
-    rms_norm(q_, nullptr, weights.q_norm, rows_, shape_.q_width(), eps, q2_, stream);
-    rms_norm(k_, nullptr, weights.k_norm, rows_, shape_.kv_width(), eps, k2_, stream);
-    q = q2_;
-    k = k2_;
-    tap(taps::kQNorm, q, rows_, shape_.q_width());
-    tap(taps::kKNorm, k, rows_, shape_.kv_width());
-  }
-  rope(q, rows_, shape_.q_heads, shape_.rotary_dim / 2, cos_, sin_, stream);
-  rope(k, rows_, shape_.kv_heads, shape_.rotary_dim / 2, cos_, sin_, stream);
-  tap(taps::kQRope, q, rows_, shape_.q_width());
-  tap(taps::kKRope, k, rows_, shape_.kv_width());
   const KvLayer kv = kv_.layer(n);
-  write_kv(k, v_, device_.places, rows_, kv, stream);
-  attention({.q = q,
+  const bool tapped = sink_ != nullptr;
+  uint16_t* const q_normed = attn_;  // free until the attention
+  rotate({.q = q_,
+          .k = k_,
+          .v = v_,
+          .rows = rows_,
+          .q_heads = shape_.q_heads,
+          .q_norm = weights.q_norm,
+          .k_norm = weights.k_norm,
+          .eps = static_cast<float>(shape_.rms_eps),
+          .half = shape_.rotary_dim / 2,
+          .cos = cos_,
+          .sin = sin_,
+          .q_out = q_turned_,
+          .places = device_.places,
+          .kv = kv,
+          .q_normed = tapped ? q_normed : nullptr,
+          .k_normed = tapped ? k_normed_ : nullptr,
+          .k_out = tapped ? k_turned_ : nullptr},
+         stream);
+  if (shape_.qk_norm) {
+    tap(taps::kQNorm, q_normed, rows_, shape_.q_width());
+    tap(taps::kKNorm, k_normed_, rows_, shape_.kv_width());
+  }
+  tap(taps::kQRope, q_turned_, rows_, shape_.q_width());
+  tap(taps::kKRope, k_turned_, rows_, shape_.kv_width());
+  attention({.q = q_turned_,
              .out = attn_,
              .kv = kv,
              .q_heads = shape_.q_heads,
@@ -248,7 +292,11 @@ void Forward::attention_part(int32_t n) {
              .partials = leaves_apart_ ? partials_ : nullptr},
             rows_, stream);
   tap(taps::kAttn, attn_, rows_, shape_.q_width());
-  project(weights.o, attn_, out_);
+  quantise_for(weights.o, attn_, rows_);
+  LinearTask output{.outputs = {{.weight = weights.o, .y_bf16 = out_, .y_stride = shape_.hidden}},
+                    .rows = rows_};
+  set_input(output, weights.o, attn_);
+  linear(output, stream);
   tap(taps::kOProj, out_, rows_, shape_.hidden);
 }
 
@@ -256,11 +304,9 @@ void Forward::experts_part(int32_t n) {
   const LayerWeights& weights = weights_.layer(n);
   const StreamHandle stream = stream_.handle();
   const int32_t slots = shape_.experts_per_token, parts = rows_ * slots;
-  linear({.weight = weights.router,
+  linear({.outputs = {{.weight = weights.router, .y_f32 = router_logits_, .y_stride = shape_.experts}},
           .x = norm_,
-          .rows = rows_,
-          .y_f32 = router_logits_,
-          .y_stride = shape_.experts},
+          .rows = rows_},
          stream);
   route({.logits = router_logits_,
          .bias = weights.router_bias,
@@ -278,37 +324,28 @@ void Forward::experts_part(int32_t n) {
 
   const int32_t tile = tile_rows(parts, shape_.experts);
   group_parts(expert_ids_, parts, shape_.experts, tile, parts_, part_tiles_, part_tile_count_, stream);
-  LinearTask task{.rows = parts,
+  LinearTask task{.outputs = {{.weight = weights.gate, .y_bf16 = inner_, .y_stride = shape_.expert_width},
+                              {.weight = weights.up}},
+                  .output_count = 2,
+                  .swiglu = true,
+                  .rows = parts,
                   .tiles = part_tiles_,
                   .tile_count = part_tile_count_,
                   // Every expert that has parts may leave one tile partly filled.
                   .tile_count_max = std::min(parts, std::min(parts, shape_.experts) + parts / tile),
                   .tile_rows = tile,
-                  .parts = parts_};
-  const Input input = quantised(weights.gate, norm_, rows_);
-  task.x = input.x;
-  task.x_scales = input.scales;
-  task.x_divisor = slots;
-  task.y_stride = shape_.expert_width;
-  task.weight = weights.gate;
-  task.y_bf16 = gate_;
+                  .parts = parts_,
+                  .x_divisor = slots};
+  set_input(task, weights.gate, norm_);
   linear(task, stream);
-  task.weight = weights.up;
-  task.y_bf16 = up_;
-  linear(task, stream);
-  swiglu(gate_, up_, int64_t{parts} * shape_.expert_width, inner_, stream);
-
-  const Input inner = quantised(weights.down, inner_, parts);
-  task.x = inner.x;
-  task.x_scales = inner.scales;
+  quantise_for(weights.down, inner_, parts);
+  task.outputs[0] = {.weight = weights.down, .y_bf16 = expert_out_, .y_stride = shape_.hidden};
+  task.output_count = 1;
+  task.swiglu = false;
   task.x_divisor = 1;
-  task.y_stride = shape_.hidden;
-  task.weight = weights.down;
-  task.y_bf16 = expert_out_;
+  set_input(task, weights.down, inner_);
   linear(task, stream);
-  combine(expert_out_, expert_weights_, rows_, slots, shape_.hidden, out_, stream);
   tap(taps::kExpertInner, inner_, rows_, int64_t{slots} * shape_.expert_width);
-  tap(taps::kMoe, out_, rows_, shape_.hidden);
 }
 
 const float* Forward::logits(std::span<const int32_t> rows) {
@@ -318,14 +355,18 @@ const float* Forward::logits(std::span<const int32_t> rows) {
   if (count == 0) return logits_;
   std::copy(rows.begin(), rows.end(), host_.logit_rows);
   stream_.to_device(device_.logit_rows, host_.logit_rows, int64_t{4} * count);
-  rms_norm(h_, device_.logit_rows, weights_.final_norm(), count, shape_.hidden,
-           static_cast<float>(shape_.rms_eps), final_, stream_.handle());
+  residual_norm({.h = h_,
+                 .index = device_.logit_rows,
+                 .rows = count,
+                 .width = shape_.hidden,
+                 .norm = weights_.final_norm(),
+                 .eps = static_cast<float>(shape_.rms_eps),
+                 .out = final_},
+                stream_.handle());
   tap(taps::kFinalNorm, final_, count, shape_.hidden);
-  linear({.weight = weights_.head(),
+  linear({.outputs = {{.weight = weights_.head(), .y_f32 = logits_, .y_stride = shape_.vocab_rows}},
           .x = final_,
-          .rows = count,
-          .y_f32 = logits_,
-          .y_stride = shape_.vocab_rows},
+          .rows = count},
          stream_.handle());
   tap(taps::kLogits, logits_, count, shape_.vocab_rows);
   return logits_;

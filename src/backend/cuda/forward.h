@@ -68,13 +68,12 @@ class Forward {
   void plan_attention(const StepRows& step);
   void attention_part(int32_t n);
   void experts_part(int32_t n);
-  // y = x W^T, x quantised first where the arithmetic asks.
-  void project(const Matrix& weight, const uint16_t* x, uint16_t* y);
-  struct Input {
-    const uint16_t* x;
-    const float* scales;
-  };
-  Input quantised(const Matrix& weight, const uint16_t* x, int64_t rows);
+  void begin_layers(int32_t n);
+  void layer_body(int32_t n, int32_t next);
+  ResidualTask norm_task(const float* norm, const Matrix& reader) const;
+  bool quantises(const Matrix& weight) const;
+  void set_input(LinearTask& task, const Matrix& weight, const uint16_t* x) const;
+  void quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows);
   void tap(std::string_view name, const uint16_t* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const float* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const int32_t* values, int64_t rows, int64_t width);
@@ -115,9 +114,9 @@ class Forward {
   int32_t layer_ = -1;
 
   // Buffers in arena_. bf16 unless float.
-  uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q2_ = nullptr, *k_ = nullptr, *k2_ = nullptr,
-           *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr, *grid_ = nullptr, *gate_ = nullptr,
-           *up_ = nullptr, *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
+  uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q_turned_ = nullptr, *k_ = nullptr,
+           *k_normed_ = nullptr, *k_turned_ = nullptr, *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr,
+           *grid_ = nullptr, *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
   float *grid_scales_ = nullptr, *cos_ = nullptr, *sin_ = nullptr, *router_logits_ = nullptr,
         *scores_ = nullptr, *expert_weights_ = nullptr, *partials_ = nullptr, *logits_ = nullptr;
   int32_t *expert_ids_ = nullptr, *parts_ = nullptr, *part_tile_count_ = nullptr;

@@ -43,14 +43,23 @@ struct PartTile {
   int32_t count = 0;
 };
 
-struct LinearTask {
+// Exactly one of the two results, [rows, y_stride].
+struct LinearOutput {
   Matrix weight = {};
+  uint16_t* y_bf16 = nullptr;
+  float* y_f32 = nullptr;
+  int64_t y_stride = 0;
+};
+
+struct LinearTask {
+  LinearOutput outputs[3] = {};  // weights of one kind, block_rows and `in`, multiplied by the same x
+  int32_t output_count = 1;
+  // outputs[0] is the gate, outputs[1] up, alike in shape: bf16(silu(gate) * up) of their bf16 values goes to
+  // outputs[0]. Not with kF32.
+  bool swiglu = false;
   const uint16_t* x = nullptr;      // [*, in] bf16; w8a8: values of e4m3
   const float* x_scales = nullptr;  // w8a8: [*, ceil(in / kScaleCols)]; nullptr: 1
   int32_t rows = 0;                 // rows of y; with tiles: an upper bound of parts
-  uint16_t* y_bf16 = nullptr;       // exactly one of the two, [rows, y_stride]
-  float* y_f32 = nullptr;
-  int64_t y_stride = 0;
   // Experts: tile i multiplies rows x[parts[j] / x_divisor] into y[parts[j]].
   const PartTile* tiles = nullptr;
   const int32_t* tile_count = nullptr;
@@ -62,7 +71,7 @@ struct LinearTask {
 
 // y = x W^T: products exact, K in chains of kScaleCols, each chain times fp32(scale_w * scale_x) onto a
 // segment by one fma, segments added in order. From 12 chains on (a multiple of 4) there are 4 segments.
-// kF32 weights: 32 interleaved fma chains and a tree; no experts.
+// kF32 weights: 32 interleaved fma chains and a tree; no experts, one output.
 void linear(const LinearTask& task, StreamHandle stream);
 // Columns of a tile that linear() uses for `parts` routed rows over `experts`: what group_parts must be
 // given.
@@ -70,20 +79,35 @@ int32_t tile_rows(int64_t parts, int32_t experts);
 
 void embed(const uint16_t* table, const int32_t* tokens, int32_t rows, int32_t hidden, uint16_t* out,
            StreamHandle stream);
-// out = bf16(x / sqrt(mean(x^2) + eps) * weight). index: row i reads x row index[i]; nullptr: row i.
-void rms_norm(const uint16_t* x, const int32_t* index, const float* weight, int32_t rows, int32_t width,
-              float eps, uint16_t* out, StreamHandle stream);
-// x = bf16(x + y).
-void add(uint16_t* x, const uint16_t* y, int64_t count, StreamHandle stream);
+// What lies between two linears of a row, in one pass: what the layer before it gave joins the residual
+// stream, the next norm follows, and the quantisation of its result. docs/numerics.md for each.
+struct ResidualTask {
+  uint16_t* h = nullptr;           // [*, width]
+  const int32_t* index = nullptr;  // row i is h row index[i]; nullptr: row i
+  int32_t rows = 0;
+  int32_t width = 0;  // a multiple of 16
+  // h = bf16(h + y). y [rows, width]; nullptr: h stays. Or y = bf16(sum over slots, in order, of
+  // slot_weights[row][slot] * parts[row][slot]), parts [rows, slots, width].
+  const uint16_t* y = nullptr;
+  const uint16_t* parts = nullptr;
+  const float* slot_weights = nullptr;
+  int32_t slots = 0;
+  uint16_t* y_out = nullptr;  // where y of parts is wanted too
+  // out = bf16(h / sqrt(mean(h^2) + eps) * norm); nullptr: none.
+  const float* norm = nullptr;
+  float eps = 0;
+  uint16_t* out = nullptr;
+  // As quantise(out, ...); nullptr: none.
+  uint16_t* grid = nullptr;
+  float* scales = nullptr;
+};
+void residual_norm(const ResidualTask& task, StreamHandle stream);
 // Per row and kScaleCols columns: scale = amax / 448 (1 if 0), out = the e4m3 value of x / scale, as bf16.
 void quantise(const uint16_t* x, int32_t rows, int32_t width, uint16_t* out, float* scales,
               StreamHandle stream);
 // cos and sin [rows, half] of position * frequency, the angle in double.
 void rope_table(const int32_t* positions, const double* frequencies, int32_t rows, int32_t half, float* cos,
                 float* sin, StreamHandle stream);
-void rope(uint16_t* x, int32_t rows, int32_t heads, int32_t half, const float* cos, const float* sin,
-          StreamHandle stream);
-
 // K and V of a layer: block b, KV head h, place p at base + b * block_stride + (h * block_tokens + p) *
 // kHeadDim elements; V follows K at v_offset.
 struct KvLayer {
@@ -93,9 +117,29 @@ struct KvLayer {
   int32_t block_tokens = 0;
   int32_t kv_heads = 0;
 };
-// places[row] = block * block_tokens + place in it.
-void write_kv(const uint16_t* k, const uint16_t* v, const int64_t* places, int32_t rows, const KvLayer& kv,
-              StreamHandle stream);
+// q and k of each row: norm over the whole projection, then rotation; k and v into the cache.
+struct RotateTask {
+  const uint16_t* q = nullptr;  // [rows, q_heads * kHeadDim]
+  const uint16_t* k = nullptr;  // [rows, kv.kv_heads * kHeadDim]
+  const uint16_t* v = nullptr;
+  int32_t rows = 0;
+  int32_t q_heads = 0;
+  const float* q_norm = nullptr;  // nullptr: no norms
+  const float* k_norm = nullptr;
+  float eps = 0;
+  int32_t half = 0;            // pairs (i, i + half) of a head turn
+  const float* cos = nullptr;  // [rows, half]
+  const float* sin = nullptr;
+  uint16_t* q_out = nullptr;  // [rows, q_heads * kHeadDim]
+  // places[row] = block * block_tokens + place in it.
+  const int64_t* places = nullptr;
+  KvLayer kv;
+  // Where they are wanted too; nullptr: not.
+  uint16_t* q_normed = nullptr;
+  uint16_t* k_normed = nullptr;
+  uint16_t* k_out = nullptr;
+};
+void rotate(const RotateTask& task, StreamHandle stream);
 
 // Consecutive rows of one sequence that share the reading of keys.
 struct RowTile {
@@ -136,10 +180,5 @@ void route(const RouteTask& task, StreamHandle stream);
 // is not fixed: no result depends on it.
 void group_parts(const int32_t* ids, int32_t parts_count, int32_t experts, int32_t tile_rows, int32_t* parts,
                  PartTile* tiles, int32_t* tile_count, StreamHandle stream);
-// out = bf16(silu(gate) * up).
-void swiglu(const uint16_t* gate, const uint16_t* up, int64_t count, uint16_t* out, StreamHandle stream);
-// out[row] = bf16(sum over slots, in order, of weights[row][slot] * y[row][slot]).
-void combine(const uint16_t* y, const float* weights, int32_t rows, int32_t slots, int32_t width,
-             uint16_t* out, StreamHandle stream);
 
 }  // namespace minimax::backend::cuda
