@@ -7,6 +7,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/sample.h"
 #include "backend/cpu/thread_pool.h"
+#include "backend/cuda/device_sampler.h"
 #include "backend/cuda/forward.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -17,8 +18,9 @@ namespace minimax::backend::cuda {
 using executor::Limits;
 using executor::StepBatch;
 
-// Rows whose logits are held, and copied to the host, at once.
-static constexpr int32_t kLogitRows = 32;
+// Rows whose logits are held at once, and those copied to the host at once.
+static constexpr int32_t kLogitRows = 256;
+static constexpr int32_t kHostRows = 32;
 
 static Limits make_limits(const CudaOptions& options, const model::ModelShape& shape) {
   const auto at_least_one = [](const char* name, int32_t value) {
@@ -63,15 +65,16 @@ static ForwardSizes sizes_of(const CudaOptions& options) {
   return {.rows_max = options.step_rows_max,
           .context_tokens_max = options.context_tokens_max,
           .table_blocks_max = static_cast<int32_t>(blocks),
-          .logit_rows_max = kLogitRows};
+          .logit_rows_max = std::min(kLogitRows, options.step_rows_max)};
 }
 
 struct CudaExecutor::Impl {
-  // One draw or one prompt score: what a thread of the pool does with one row of logits.
+  // One draw or one prompt score of one row of logits.
   struct RowJob {
     int32_t row = 0;
     int32_t sample = -1;  // into the batch's samples, or
     int32_t score = -1;   // into its prompt_scores
+    bool on_host = false;
     executor::SampledToken token;
     executor::TokenLogprob logprob;
     std::vector<executor::TopLogprob> top;
@@ -84,17 +87,21 @@ struct CudaExecutor::Impl {
         weights(model, own.arithmetic),
         kv(model.shape, own.block_tokens, own.block_count),
         forward({weights, kv, stream}, sizes_of(own)),
+        device_sampler(stream, own.vocab_size),
         threads(own.threads),
         slots(own.slot_count, own.vocab_size),
-        logits(int64_t{kLogitRows} * own.vocab_size * 4, "logits on the host") {
+        logits(int64_t{kHostRows} * own.vocab_size * 4, "logits on the host") {
     const cpu::Kernels& kernels = cpu::kernels_of(cpu::choose_isa(""));
     for (int32_t i = 0; i < threads.size(); ++i) samplers.emplace_back(kernels, own.vocab_size);
   }
 
   void run_forward(const StepBatch& batch);
   void run_jobs(const StepBatch& batch);
-  void fetch_logits();
+  void draw_on_device(const StepBatch& batch, std::span<RowJob> held, const float* rows);
+  void run_on_host(const StepBatch& batch, std::span<RowJob> held, const float* rows);
   void run_job(const StepBatch& batch, RowJob& job, const float* row, cpu::Sampler& sampler) const;
+  std::span<const uint32_t> mask_of(const StepBatch& batch, const executor::Sample& sample) const;
+  void settle(const StepBatch& batch, RowJob& job, int32_t token) const;
   void publish(const StepBatch& batch);
 
   CudaOptions options;
@@ -104,16 +111,19 @@ struct CudaExecutor::Impl {
   Weights weights;
   KvPool kv;
   Forward forward;
+  DeviceSampler device_sampler;
   cpu::ThreadPool threads;
   common::SlotTable slots;
-  PinnedMemory logits;                 // [kLogitRows, vocab_size] f32
+  PinnedMemory logits;                 // [kHostRows, vocab_size] f32
   std::vector<cpu::Sampler> samplers;  // one a thread
 
   // The step in flight.
   std::vector<executor::TokenId> tokens;
   std::vector<RowJob> jobs;
-  size_t job_count = 0;  // jobs keeps its vectors from step to step
-  std::vector<int32_t> logit_rows;
+  size_t job_count = 0;             // jobs keeps its vectors from step to step
+  std::vector<int32_t> logit_rows;  // ascending
+  std::vector<size_t> pending;      // jobs that are drawn together
+  std::vector<int32_t> host_rows;   // whose logits are on the host, ascending
   executor::StepResult result;
   executor::StepId next_step = 0;
   bool in_flight = false;
@@ -171,18 +181,6 @@ void CudaExecutor::Impl::run_forward(const StepBatch& batch) {
   if (!tokens.empty()) forward.run({tokens, batch.sequences, batch.block_table});
 }
 
-// The rows of logit_rows to the host, without the padding ids of the head.
-void CudaExecutor::Impl::fetch_logits() {
-  const float* const rows = forward.logits(logit_rows);
-  const int64_t stride = weights.shape().vocab_rows;
-  for (size_t i = 0; i < logit_rows.size(); ++i) {
-    const auto row = static_cast<int64_t>(i);
-    stream.to_host(logits.as<float>() + row * limits.vocab_size, rows + row * stride,
-                   int64_t{4} * limits.vocab_size);
-  }
-  stream.wait();
-}
-
 void CudaExecutor::Impl::run_jobs(const StepBatch& batch) {
   job_count = batch.samples.size() + batch.prompt_scores.size();
   if (jobs.size() < job_count) jobs.resize(job_count);
@@ -200,28 +198,115 @@ void CudaExecutor::Impl::run_jobs(const StepBatch& batch) {
   }
   std::stable_sort(used.begin(), used.end(), [](const RowJob& a, const RowJob& b) { return a.row < b.row; });
 
+  const auto rows_held = static_cast<size_t>(std::min(kLogitRows, options.step_rows_max));
   // Jobs [begin, end) share the logits of logit_rows.
   for (size_t begin = 0; begin < used.size();) {
     size_t end = begin;
     logit_rows.clear();
     for (; end < used.size(); ++end) {
       if (!logit_rows.empty() && logit_rows.back() == used[end].row) continue;
-      if (logit_rows.size() == kLogitRows) break;
+      if (logit_rows.size() == rows_held) break;
       logit_rows.push_back(used[end].row);
     }
-    fetch_logits();
-    // Small vocabularies are not worth waking a thread for.
-    const int64_t grain = 1 + 16384 / limits.vocab_size;
-    threads.run(static_cast<int64_t>(end - begin), grain, [&](int64_t first, int64_t last, int32_t thread) {
-      for (int64_t i = first; i < last; ++i) {
-        RowJob& job = used[begin + static_cast<size_t>(i)];
-        const auto place = std::lower_bound(logit_rows.begin(), logit_rows.end(), job.row);
-        const float* const row = logits.as<float>() + (place - logit_rows.begin()) * limits.vocab_size;
-        run_job(batch, job, row, samplers[static_cast<size_t>(thread)]);
-      }
-    });
+    const float* const rows = forward.logits(logit_rows);
+    draw_on_device(batch, used.subspan(begin, end - begin), rows);
+    run_on_host(batch, used.subspan(begin, end - begin), rows);
     begin = end;
   }
+}
+
+// Draws what the device can, and marks the rest for the host.
+void CudaExecutor::Impl::draw_on_device(const StepBatch& batch, std::span<RowJob> held, const float* rows) {
+  const int64_t stride = weights.shape().vocab_rows;
+  const auto finish = [&] {
+    device_sampler.run(rows, stride);
+    for (size_t i = 0; i < pending.size(); ++i)
+      settle(batch, held[pending[i]], device_sampler.token(static_cast<int32_t>(i)));
+    device_sampler.clear();
+    pending.clear();
+  };
+  device_sampler.clear();
+  pending.clear();
+  for (size_t i = 0; i < held.size(); ++i) {
+    RowJob& job = held[i];
+    job.on_host = true;
+    if (job.score >= 0) continue;
+    const executor::Sample& sample = batch.samples[static_cast<size_t>(job.sample)];
+    const common::SlotState& slot = slots.at(sample.slot);
+    CHECK_EQ(sample.output_position, slot.output_tokens());
+    const auto place = std::lower_bound(logit_rows.begin(), logit_rows.end(), job.row) - logit_rows.begin();
+    const auto add = [&] {
+      return device_sampler.add(slot, sample, static_cast<int32_t>(place), mask_of(batch, sample));
+    };
+    DeviceSampler::Added added = add();
+    if (added == DeviceSampler::Added::kFull) {
+      finish();
+      added = add();
+    }
+    if (added == DeviceSampler::Added::kYes) pending.push_back(i);
+  }
+  finish();
+}
+
+void CudaExecutor::Impl::settle(const StepBatch& batch, RowJob& job, int32_t token) const {
+  if (token == kDrawUndecided) return;
+  job.on_host = false;
+  job.top.clear();
+  job.token = {};
+  job.token.sample = job.sample;
+  job.token.token = token;
+  if (token == kDrawNotFinite) {
+    job.token.outcome = executor::SampleOutcome::kNotFinite;
+    return;
+  }
+  const executor::SampleSpec& spec = slots.at(batch.samples[static_cast<size_t>(job.sample)].slot).spec;
+  const bool stop = std::find(spec.stop_ids.begin(), spec.stop_ids.end(), token) != spec.stop_ids.end();
+  job.token.outcome = stop ? executor::SampleOutcome::kStop : executor::SampleOutcome::kToken;
+}
+
+// The jobs left, kHostRows rows at a time.
+void CudaExecutor::Impl::run_on_host(const StepBatch& batch, std::span<RowJob> held, const float* rows) {
+  const int64_t stride = weights.shape().vocab_rows;
+  pending.clear();
+  std::vector<int32_t>& fetched = host_rows;
+  const auto finish = [&] {
+    stream.wait();
+    // Small vocabularies are not worth waking a thread for.
+    const int64_t grain = 1 + 16384 / limits.vocab_size;
+    threads.run(
+        static_cast<int64_t>(pending.size()), grain, [&](int64_t first, int64_t last, int32_t thread) {
+          for (int64_t i = first; i < last; ++i) {
+            RowJob& job = held[pending[static_cast<size_t>(i)]];
+            const auto place = std::lower_bound(fetched.begin(), fetched.end(), job.row) - fetched.begin();
+            run_job(batch, job, logits.as<float>() + place * limits.vocab_size,
+                    samplers[static_cast<size_t>(thread)]);
+          }
+        });
+    pending.clear();
+    fetched.clear();
+  };
+  fetched.clear();
+  for (size_t i = 0; i < held.size(); ++i) {
+    if (!held[i].on_host) continue;
+    if (fetched.empty() || fetched.back() != held[i].row) {
+      if (fetched.size() == kHostRows) finish();
+      const auto from =
+          std::lower_bound(logit_rows.begin(), logit_rows.end(), held[i].row) - logit_rows.begin();
+      // Without the padding ids of the head.
+      stream.to_host(logits.as<float>() + static_cast<int64_t>(fetched.size()) * limits.vocab_size,
+                     rows + from * stride, int64_t{4} * limits.vocab_size);
+      fetched.push_back(held[i].row);
+    }
+    pending.push_back(i);
+  }
+  if (!pending.empty()) finish();
+}
+
+std::span<const uint32_t> CudaExecutor::Impl::mask_of(const StepBatch& batch,
+                                                      const executor::Sample& sample) const {
+  if (sample.mask_idx < 0) return {};
+  const auto words = static_cast<size_t>(limits.mask_words);
+  return std::span(batch.masks).subspan(static_cast<size_t>(sample.mask_idx) * words, words);
 }
 
 void CudaExecutor::Impl::run_job(const StepBatch& batch, RowJob& job, const float* row,
@@ -234,13 +319,7 @@ void CudaExecutor::Impl::run_job(const StepBatch& batch, RowJob& job, const floa
   }
   const executor::Sample& sample = batch.samples[static_cast<size_t>(job.sample)];
   const common::SlotState& slot = slots.at(sample.slot);
-  CHECK_EQ(sample.output_position, slot.output_tokens());
-  std::span<const uint32_t> mask;
-  if (sample.mask_idx >= 0) {
-    const auto words = static_cast<size_t>(limits.mask_words);
-    mask = std::span(batch.masks).subspan(static_cast<size_t>(sample.mask_idx) * words, words);
-  }
-  const cpu::Sampler::Draw draw = sampler.draw(row, slot, sample.output_position, mask);
+  const cpu::Sampler::Draw draw = sampler.draw(row, slot, sample.output_position, mask_of(batch, sample));
   job.token = {};
   job.token.sample = job.sample;
   job.token.token = draw.token;
@@ -287,7 +366,8 @@ executor::Report CudaExecutor::report() const {
       {"KV blocks", fmt::format("{} of {} tokens, {}", own.limits.block_count, own.limits.block_tokens,
                                 mib(own.kv.bytes()))},
       {"activations", mib(own.forward.buffer_bytes())},
-      {"sampling", fmt::format("on the host, {} threads", own.threads.size())}};
+      {"sampling", fmt::format("on the device, {}; log-probabilities on the host, {} threads",
+                               mib(own.device_sampler.buffer_bytes()), own.threads.size())}};
 }
 
 }  // namespace minimax::backend::cuda

@@ -1,9 +1,9 @@
 #pragma once
 // The Executor on one CUDA device. docs/executor_contract.md. No CUDA header is needed to include this.
 //
-// What runs where, today: the whole forward and the KV cache on the device; the rows of logits are copied to
-// the host and drawn there by the CPU back-end's sampler (docs/decisions/005-cuda-first.md). submit() runs
-// the whole step; pipeline_depth is 1.
+// What runs where, today: the whole forward, the KV cache and the draws on the device (device_sampler.h says
+// which draws are not); log-probabilities, and the draws left over, by the CPU back-end's sampler on rows of
+// logits copied to the host. submit() runs the whole step; pipeline_depth is 1.
 //
 // Bit-equal tokens, on one GPU architecture: a row's logits and its draw depend on its sequence alone, not on
 // batch mates, chunks, block table, prefix-cache hits or recomputation (kernels.h).
@@ -24,7 +24,7 @@ class Forward;
 struct CudaOptions {
   common::Arithmetic arithmetic = common::Arithmetic::kW8a8;
   int32_t device = 0;   // ordinal
-  int32_t threads = 1;  // of the host, for sampling
+  int32_t threads = 1;  // of the host, for log-probabilities
   int32_t block_tokens = 16;
   int32_t block_count = 0;  // block_bytes() each
   int32_t slot_count = 0;
