@@ -5,10 +5,11 @@
 // l = sum of 2^(s - m) and O = sum of 2^(s - m) v; a row is the left fold of its leaves. Whether one CTA
 // folds them or a second kernel does changes no bit.
 //
-// Mapping: a CTA of 128 threads a (tile of rows, KV head[, leaf]); kQueries (row, query head) pairs share
-// each load. For scores a thread is a key (one fma chain over the dims), for O a thread is a dim (one fma
-// chain over the leaf's keys). Plain fp32 arithmetic: scores and probabilities are not rounded.
-// Bound: fp32 units; reads K and V of a leaf once per tile.
+// Mapping: a CTA of 4 warps a (tile of rows, KV head[, leaf]); kQueries (row, query head) pairs share each
+// load. Scores: keys are the M operand (32 a warp), queries the N operand. O: dims are the M operand (32 a
+// warp), queries N. So a query never meets another one. mma.sync m16n8k16 bf16: q, K and V are bf16, products
+// exact, sums fp32; a share 2^(s - m) is the exact sum of three bf16 terms, so it is not rounded either.
+// Bound: memory for few rows, tensor cores for many; reads K and V of a leaf once per tile.
 
 #include <cstdint>
 
@@ -16,6 +17,8 @@
 
 #include "backend/cuda/bf16.cuh"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/mma.cuh"
 
 namespace minimax::backend::cuda {
 
@@ -24,9 +27,19 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
 constexpr int kNarrowQueries = 8;
-constexpr int kWideQueries = 24;
+constexpr int kWideQueries = 32;
+constexpr int kTerms = 3;
 constexpr float kLog2E = 1.44269504088896340736f;
 static_assert(kThreads == kHeadDim && kThreads == kLeafKeys);
+
+constexpr int kRowBytes = kHeadDim * 2;
+constexpr int kChunks = kRowBytes / 16;
+constexpr int kTileBytes = kLeafKeys * kRowBytes;  // K or V of a leaf
+constexpr int kShareStride = kLeafKeys + 8;        // of a query's shares: 8 lanes meet 8 banks
+template <int kQueries>
+constexpr int kSharedBytes = 2 * kTileBytes + kQueries* kRowBytes;
+// The shares take the place of K.
+static_assert(kTerms * kWideQueries * kShareStride * 2 <= kTileBytes);
 
 // Folding a leaf (m, l) onto a running one: what to scale both by.
 struct Fold {
@@ -38,68 +51,158 @@ __device__ inline Fold fold_of(float m_run, float m_leaf) {
   return {m, m_run == -INFINITY ? 0.0f : pow2(m_run - m), pow2(m_leaf - m)};
 }
 
+// V's chunks: 8 keys' rows are read at once.
+__device__ inline int v_place(int key, int chunk) {
+  return key * kRowBytes + (chunk ^ (key & 7)) * 16;
+}
+
+// A of the sums over keys: 16 dims from `dim` on, 16 keys from `key` on.
+__device__ inline void load_v(const char* v, int key, int dim, uint32_t (&a)[4]) {
+  const int lane = threadIdx.x % 32, matrix = lane / 8;
+  const uint32_t at = shared_address(v + v_place(key + matrix / 2 * 8 + lane % 8, dim / 8 + matrix % 2));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
+               : "r"(at)
+               : "memory");
+}
+
+// The rows of q, zeros where the tile has no more.
 template <int kQueries>
-__global__ void __launch_bounds__(kThreads) attention_kernel(const AttentionTask task) {
-  __shared__ alignas(16) float q[kQueries][kHeadDim];
-  __shared__ alignas(16) float p[kQueries][kLeafKeys];
+__device__ inline void copy_queries(const AttentionTask& task, const RowTile& tile, int kv_head, int heads,
+                                    char* q) {
+  const int chunk = threadIdx.x % kChunks;
+  for (int j = threadIdx.x / kChunks; j < kQueries; j += kThreads / kChunks) {
+    const bool inside = j < tile.count * heads;
+    const int64_t row = tile.row + (inside ? j / heads : 0),
+                  head = kv_head * heads + (inside ? j % heads : 0);
+    copy_16(q + swizzled<kRowBytes>(j, chunk), task.q + (row * task.q_heads + head) * kHeadDim + chunk * 8,
+            inside);
+  }
+}
+
+// K or V of a leaf; zeros beyond its keys.
+template <bool kIsV>
+__device__ inline void copy_leaf(const uint16_t* base, const int64_t* key_at, int keys, char* to) {
+  const int chunk = threadIdx.x % kChunks;
+#pragma unroll 4
+  for (int key = threadIdx.x / kChunks; key < kLeafKeys; key += kThreads / kChunks)
+    copy_16(to + (kIsV ? v_place(key, chunk) : swizzled<kRowBytes>(key, chunk)),
+            base + key_at[key] + chunk * 8, key < keys);
+  copies_commit();
+}
+
+// Scores of this warp's 32 keys: s[i][n] is a fragment of keys i * 16, queries n * 8.
+template <int kTiles>
+__device__ inline void multiply_scores(const char* k, const char* q, int used, float (&s)[2][kTiles][4]) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int chunk = half * 8 + quad * 2;
+    Pairs low[2], high[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      low[i] = load_bf16(k, warp * 32 + i * 16 + group, chunk);
+      high[i] = load_bf16(k, warp * 32 + i * 16 + group + 8, chunk);
+    }
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      if (n >= used) break;
+      const Pairs x = load_bf16(q, n * 8 + group, chunk);
+#pragma unroll
+      for (int step = 0; step < 4; ++step)
+#pragma unroll
+        for (int i = 0; i < 2; ++i) multiply(s[i][n], low[i], high[i], x, step);
+    }
+  }
+}
+
+// O of this warp's 32 dims: own[i][n] is a fragment of dims i * 16, queries n * 8.
+template <int kTiles>
+__device__ inline void multiply_shares(const char* v, const uint16_t* shares, int used,
+                                       float (&own)[2][kTiles][4]) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
+#pragma unroll 2
+  for (int key = 0; key < kLeafKeys; key += 16) {
+    uint32_t a[2][4];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) load_v(v, key, warp * 32 + i * 16, a[i]);
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      if (n >= used) break;
+#pragma unroll
+      for (int term = 0; term < kTerms; ++term) {
+        const uint16_t* const at =
+            shares + (term * kTiles * 8 + n * 8 + group) * kShareStride + key + quad * 2;
+        const uint32_t b0 = *reinterpret_cast<const uint32_t*>(at);
+        const uint32_t b1 = *reinterpret_cast<const uint32_t*>(at + 8);
+#pragma unroll
+        for (int i = 0; i < 2; ++i) multiply(own[i][n], a[i], b0, b1);
+      }
+    }
+  }
+}
+
+template <int kQueries>
+__global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_constant__ AttentionTask task) {
+  wait_for_previous();
+  constexpr int kTiles = kQueries / 8;
+  extern __shared__ __align__(16) char shared[];
+  char *const k_tile = shared, *const v_tile = shared + kTileBytes, *const q_tile = shared + 2 * kTileBytes;
+  auto* const shares =
+      reinterpret_cast<uint16_t*>(k_tile);  // [term, query][kShareStride], smallest term first
   __shared__ float reduce[kWarps][kQueries], leaf_m[kQueries], fold_run[kQueries], fold_leaf[kQueries];
   __shared__ int limit[kQueries];  // last position a query may see; -1: no query
   __shared__ int64_t key_at[kLeafKeys];
 
-  const RowTile tile = task.tiles[blockIdx.x];
+  const bool alone = task.partials != nullptr;
+  // Long rows first: the last CTAs to run are short.
+  const RowTile tile = task.tiles[alone ? blockIdx.x : gridDim.x - 1 - blockIdx.x];
   const int kv_head = blockIdx.y, heads = task.q_heads / task.kv.kv_heads;
   const int last = tile.position + tile.count - 1, leaves = last / kLeafKeys + 1;
-  const bool alone = task.partials != nullptr;
   if (alone && static_cast<int>(blockIdx.z) >= leaves) return;
-  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
-  const int queries = tile.count * heads;
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, quad = lane % 4;
+  const int queries = tile.count * heads, used = (queries + 7) / 8;
   if (thread < kQueries) limit[thread] = thread < queries ? tile.position + thread / heads : -1;
-  for (int j = 0; j < kQueries; ++j) {
-    const int64_t row = tile.row + j / heads, head = kv_head * heads + j % heads;
-    q[j][thread] = j < queries ? widen(task.q[(row * task.q_heads + head) * kHeadDim + thread]) : 0.0f;
-  }
+  copy_queries<kQueries>(task, tile, kv_head, heads, q_tile);
   const float scale = kLog2E / sqrtf(static_cast<float>(kHeadDim));
   float m_run = -INFINITY, l_run = 0;  // of query `thread`, where there is one
-  float sums[kQueries] = {};
+  float sums[2][kTiles][4] = {};
 
   const int leaf_begin = alone ? blockIdx.z : 0, leaf_end = alone ? leaf_begin + 1 : leaves;
   for (int leaf = leaf_begin; leaf < leaf_end; ++leaf) {
-    const int key = leaf * kLeafKeys + thread;
     const int keys = min(kLeafKeys, last + 1 - leaf * kLeafKeys);
-    __syncthreads();  // q is written; the former leaf is read
-    float s[kQueries];
-#pragma unroll
-    for (int j = 0; j < kQueries; ++j) s[j] = 0;
-    if (thread < keys) {
-      const int64_t block = task.block_table[tile.table_begin + key / task.kv.block_tokens];
-      const int64_t at = block * task.kv.block_stride +
-                         (int64_t{kv_head} * task.kv.block_tokens + key % task.kv.block_tokens) * kHeadDim;
-      key_at[thread] = at;
-      const uint4* const k = reinterpret_cast<const uint4*>(task.kv.base + at);
-      for (int d = 0; d < kHeadDim / 8; ++d) {
-        const uint4 bits = k[d];
-        const float values[8] = {widen_low(bits.x), widen_high(bits.x), widen_low(bits.y), widen_high(bits.y),
-                                 widen_low(bits.z), widen_high(bits.z), widen_low(bits.w), widen_high(bits.w)};
-#pragma unroll
-        for (int j = 0; j < kQueries; ++j) {
-          const float4 a = *reinterpret_cast<const float4*>(&q[j][d * 8]);
-          const float4 b = *reinterpret_cast<const float4*>(&q[j][d * 8 + 4]);
-          const float parts[8] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
-#pragma unroll
-          for (int i = 0; i < 8; ++i) s[j] = __fmaf_rn(parts[i], values[i], s[j]);
-        }
-      }
-    }
-#pragma unroll
-    for (int j = 0; j < kQueries; ++j) {
-      s[j] = thread < keys && key <= limit[j] ? s[j] * scale : -INFINITY;
-      float largest = s[j];
-#pragma unroll
-      for (int step = 16; step > 0; step /= 2)
-        largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
-      if (lane == 0) reduce[warp][j] = largest;
-    }
+    const int key = leaf * kLeafKeys + min(thread, keys - 1);
+    const int64_t block = task.block_table[tile.table_begin + key / task.kv.block_tokens];
+    __syncthreads();  // the former leaf is read
+    key_at[thread] = block * task.kv.block_stride +
+                     (int64_t{kv_head} * task.kv.block_tokens + key % task.kv.block_tokens) * kHeadDim;
     __syncthreads();
+    copy_leaf<false>(task.kv.base, key_at, keys, k_tile);
+    copy_leaf<true>(task.kv.base + task.kv.v_offset, key_at, keys, v_tile);
+    copies_wait<1>();
+    __syncthreads();
+
+    float s[2][kTiles][4] = {};
+    multiply_scores<kTiles>(k_tile, q_tile, used, s);
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        const int query = n * 8 + quad * 2 + e;
+        float largest = -INFINITY;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int at = warp * 32 + i * 8 + group;
+          float& score = s[i / 2][n][i % 2 * 2 + e];
+          score = at < keys && leaf * kLeafKeys + at <= limit[query] ? score * scale : -INFINITY;
+          largest = fmaxf(largest, score);
+        }
+#pragma unroll
+        for (int step = 4; step < 32; step *= 2)
+          largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
+        if (group == 0) reduce[warp][query] = largest;
+      }
+    __syncthreads();  // K is read too
     if (thread < kQueries) {
       float largest = reduce[0][thread];
       for (int w = 1; w < kWarps; ++w) largest = fmaxf(largest, reduce[w][thread]);
@@ -107,14 +210,29 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const AttentionTask
     }
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < kQueries; ++j) {
-      const float share = s[j] == -INFINITY ? 0.0f : exp2f(s[j] - leaf_m[j]);
-      p[j][thread] = share;
-      float sum = share;
+    for (int n = 0; n < kTiles; ++n)
 #pragma unroll
-      for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
-      if (lane == 0) reduce[warp][j] = sum;
-    }
+      for (int e = 0; e < 2; ++e) {
+        const int query = n * 8 + quad * 2 + e;
+        float sum = 0;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const float score = s[i / 2][n][i % 2 * 2 + e];
+          float share = score == -INFINITY ? 0.0f : exp2f(score - leaf_m[query]);
+          sum += share;
+          uint16_t* const to = shares + query * kShareStride + warp * 32 + i * 8 + group;
+#pragma unroll
+          for (int term = kTerms - 1; term >= 0; --term) {
+            const uint16_t part = narrow(share);
+            to[term * kQueries * kShareStride] = part;
+            share -= widen(part);
+          }
+        }
+#pragma unroll
+        for (int step = 16; step >= 4; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
+        if (group == 0) reduce[warp][query] = sum;
+      }
+    copies_wait<0>();
     __syncthreads();
     if (thread < kQueries) {
       float l_leaf = 0;
@@ -130,47 +248,41 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const AttentionTask
         fold_leaf[thread] = fold.leaf;
       }
     }
-    float own[kQueries];
-#pragma unroll
-    for (int j = 0; j < kQueries; ++j) own[j] = 0;
-    const uint16_t* const v = task.kv.base + task.kv.v_offset + thread;
-    int k = 0;
-    for (; k + 4 <= keys; k += 4) {
-      float values[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) values[i] = widen(v[key_at[k + i]]);
-#pragma unroll
-      for (int j = 0; j < kQueries; ++j) {
-        const float4 shares = *reinterpret_cast<const float4*>(&p[j][k]);
-        own[j] = __fmaf_rn(shares.x, values[0], own[j]);
-        own[j] = __fmaf_rn(shares.y, values[1], own[j]);
-        own[j] = __fmaf_rn(shares.z, values[2], own[j]);
-        own[j] = __fmaf_rn(shares.w, values[3], own[j]);
-      }
-    }
-    for (; k < keys; ++k) {
-      const float value = widen(v[key_at[k]]);
-#pragma unroll
-      for (int j = 0; j < kQueries; ++j) own[j] = __fmaf_rn(p[j][k], value, own[j]);
-    }
+    float own[2][kTiles][4] = {};
+    multiply_shares<kTiles>(v_tile, shares, used, own);
     __syncthreads();
 #pragma unroll
-    for (int j = 0; j < kQueries; ++j)
-      sums[j] = alone ? own[j] : sums[j] * fold_run[j] + own[j] * fold_leaf[j];
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int query = n * 8 + quad * 2 + e % 2;
+          sums[i][n][e] =
+              alone ? own[i][n][e] : sums[i][n][e] * fold_run[query] + own[i][n][e] * fold_leaf[query];
+        }
   }
 
   if (thread < kQueries) leaf_m[thread] = l_run;
   __syncthreads();
 #pragma unroll
-  for (int j = 0; j < kQueries; ++j) {
-    if (j >= queries) continue;
-    const int64_t at = int64_t{tile.row + j / heads} * task.q_heads + kv_head * heads + j % heads;
-    if (alone) {
-      task.partials[(at * task.leaves_max + blockIdx.z) * kPartialFloats + thread] = sums[j];
-    } else {
-      task.out[at * kHeadDim + thread] = narrow(sums[j] / leaf_m[j]);
+  for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const int query = n * 8 + quad * 2 + e;
+      if (query >= queries) continue;
+      const int64_t at = int64_t{tile.row + query / heads} * task.q_heads + kv_head * heads + query % heads;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int dim = warp * 32 + i * 8 + group;
+        const float sum = sums[i / 2][n][i % 2 * 2 + e];
+        if (alone) {
+          task.partials[(at * task.leaves_max + blockIdx.z) * kPartialFloats + dim] = sum;
+        } else {
+          task.out[at * kHeadDim + dim] = narrow(sum / leaf_m[query]);
+        }
+      }
     }
-  }
   if (alone && thread < queries) {
     const int64_t at = int64_t{tile.row + thread / heads} * task.q_heads + kv_head * heads + thread % heads;
     float* const tail = task.partials + (at * task.leaves_max + blockIdx.z) * kPartialFloats + kHeadDim;
@@ -179,22 +291,48 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(const AttentionTask
   }
 }
 
-// A CTA a (tile, query head): the left fold of each row's leaves.
-__global__ void __launch_bounds__(kThreads) fold_kernel(const AttentionTask task) {
+// A CTA a (tile, query head): the left fold of each row's leaves. A head is a group of the quantisation.
+__global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ AttentionTask task) {
+  wait_for_previous();
+  static_assert(kHeadDim == kScaleCols);
+  __shared__ float warps[kWarps];
   const RowTile tile = task.tiles[blockIdx.x];
-  const int leaves = (tile.position + tile.count - 1) / kLeafKeys + 1;
   for (int i = 0; i < tile.count; ++i) {
     const int64_t at = int64_t{tile.row + i} * task.q_heads + blockIdx.y;
+    const int leaves = (tile.position + i) / kLeafKeys + 1;
     const float* leaf = task.partials + at * task.leaves_max * kPartialFloats;
     float m_run = -INFINITY, l_run = 0, sum = 0;
+#pragma unroll 4
     for (int n = 0; n < leaves; ++n, leaf += kPartialFloats) {
       const Fold fold = fold_of(m_run, leaf[kHeadDim]);
       l_run = l_run * fold.run + leaf[kHeadDim + 1] * fold.leaf;
       sum = sum * fold.run + leaf[threadIdx.x] * fold.leaf;
       m_run = fold.m;
     }
-    task.out[at * kHeadDim + threadIdx.x] = narrow(sum / l_run);
+    const uint16_t result = narrow(sum / l_run);
+    task.out[at * kHeadDim + threadIdx.x] = result;
+    if (task.grid == nullptr) continue;
+    const float value = widen(result);
+    float largest = fabsf(value);
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2)
+      largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
+    __syncthreads();  // the former row is read
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = largest;
+    __syncthreads();
+    for (int w = 0; w < kWarps; ++w) largest = fmaxf(largest, warps[w]);
+    const float scale = quantisation_scale(largest);
+    task.grid[at * kHeadDim + threadIdx.x] = quantised(value, scale);
+    if (threadIdx.x == 0) task.scales[at] = scale;
   }
+}
+
+template <int kQueries>
+void launch(const AttentionTask& task, const dim3& grid, StreamHandle stream) {
+  static const int ctas_max = ctas_at_once(attention_kernel<kQueries>, kThreads, kSharedBytes<kQueries>);
+  static_cast<void>(ctas_max);
+  launch_kernel<attention_kernel<kQueries>>("attention", grid, kThreads, kSharedBytes<kQueries>, stream,
+                                            task);
 }
 
 }  // namespace
@@ -207,14 +345,16 @@ void attention(const AttentionTask& task, int32_t rows, StreamHandle stream) {
   if (rows == 0) return;
   const dim3 grid(task.tile_count, task.kv.kv_heads, task.partials != nullptr ? task.leaves_max : 1);
   if (task.wide) {
-    attention_kernel<kWideQueries><<<grid, kThreads, 0, stream>>>(task);
+    launch<kWideQueries>(task, grid, stream);
   } else {
-    attention_kernel<kNarrowQueries><<<grid, kThreads, 0, stream>>>(task);
+    launch<kNarrowQueries>(task, grid, stream);
   }
-  insist_launched("attention");
-  if (task.partials == nullptr) return;
-  fold_kernel<<<dim3(task.tile_count, task.q_heads), kThreads, 0, stream>>>(task);
-  insist_launched("attention fold");
+  if (task.partials != nullptr) {
+    launch_kernel<fold_kernel>("attention fold", dim3(task.tile_count, task.q_heads), kThreads, 0, stream,
+                               task);
+  } else if (task.grid != nullptr) {
+    quantise(task.out, rows, task.q_heads * kHeadDim, task.grid, task.scales, stream);
+  }
 }
 
 }  // namespace minimax::backend::cuda

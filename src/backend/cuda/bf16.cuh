@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <cuda_bf16.h>
+#include <cuda_fp8.h>
 
 namespace minimax::backend::cuda {
 
@@ -40,6 +41,17 @@ __device__ inline uint32_t widen_e4m3(uint32_t shifted) {
   uint32_t result;
   memcpy(&result, &value, 4);
   return result;
+}
+
+// Activations of w8a8: the scale of a group whose largest magnitude is `amax`, and a value of it as bf16.
+__device__ inline float quantisation_scale(float amax) {
+  return amax > 0 ? amax / 448.0f : 1.0f;
+}
+__device__ inline uint16_t quantised(float value, float scale) {
+  const float scaled = value / scale;
+  const uint32_t code = __nv_cvt_float_to_fp8(scaled, __NV_SATFINITE, __NV_E4M3);
+  const auto widened = static_cast<uint16_t>(widen_e4m3(code << 8));
+  return isnan(scaled) ? uint16_t{0x7FC0} : widened;  // a NaN must stay one
 }
 
 }  // namespace minimax::backend::cuda

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-#include <cuda_fp8.h>
 #include <cuda_runtime.h>
 
 #include "backend/cuda/bf16.cuh"
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
 
 namespace minimax::backend::cuda {
 
@@ -20,6 +20,7 @@ int64_t blocks_for(int64_t count) {
 }
 
 __global__ void embed_kernel(const uint16_t* table, const int32_t* tokens, int hidden, uint16_t* out) {
+  wait_for_previous();
   const uint16_t* const from = table + int64_t{tokens[blockIdx.x]} * hidden;
   for (int i = threadIdx.x; i < hidden; i += kThreads) out[int64_t{blockIdx.x} * hidden + i] = from[i];
 }
@@ -39,21 +40,18 @@ __device__ inline void quantise_group(Values values_at, int begin, int width, ui
 #pragma unroll
   for (int step = 16; step > 0; step /= 2)
     largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
-  const float scale = largest > 0 ? largest / 448.0f : 1.0f;
+  const float scale = quantisation_scale(largest);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const int column = begin + i * 32 + lane;
-    if (column >= width) continue;
-    const float value = values[i] / scale;
-    const uint32_t code = __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3);
-    const auto widened = static_cast<uint16_t>(widen_e4m3(code << 8));
-    out[column] = isnan(value) ? uint16_t{0x7FC0} : widened;  // a NaN must stay one
+    if (column < width) out[column] = quantised(values[i], scale);
   }
   if (lane == 0) *scale_out = scale;
 }
 
 // A warp a group of 128 columns.
 __global__ void quantise_kernel(const uint16_t* x, int rows, int width, uint16_t* out, float* scales) {
+  wait_for_previous();
   const int groups = (width + kScaleCols - 1) / kScaleCols;
   const int64_t at = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
   if (at >= int64_t{rows} * groups) return;
@@ -76,48 +74,67 @@ __device__ inline float norm_factor(float sum, int width, float eps, float* warp
   return 1.0f / sqrtf(total / static_cast<float>(width) + eps);
 }
 
-// Two columns of what joins the residual stream.
-__device__ inline uint32_t added_pair(const ResidualTask& task, int64_t row, int pair) {
-  const int pairs = task.width / 2;
-  if (task.parts == nullptr) return reinterpret_cast<const uint32_t*>(task.y)[row * pairs + pair];
-  float low = 0, high = 0;
+// Four neighbouring bf16 values.
+struct Quad {
+  float at[4];
+};
+__device__ inline Quad widen_quad(const uint2& bits) {
+  return {{widen_low(bits.x), widen_high(bits.x), widen_low(bits.y), widen_high(bits.y)}};
+}
+__device__ inline uint2 narrow_quad(const Quad& values) {
+  return {narrow_pair(values.at[0], values.at[1]), narrow_pair(values.at[2], values.at[3])};
+}
+
+// Four columns of what joins the residual stream.
+__device__ inline uint2 added_quad(const ResidualTask& task, int64_t row, int quad) {
+  const int quads = task.width / 4;
+  if (task.parts == nullptr) return reinterpret_cast<const uint2*>(task.y)[row * quads + quad];
+  const auto* const parts = reinterpret_cast<const uint2*>(task.parts) + row * task.slots * quads + quad;
+  Quad sum{};
+#pragma unroll 8
   for (int slot = 0; slot < task.slots; ++slot) {
     const float weight = task.slot_weights[row * task.slots + slot];
-    const uint32_t part =
-        reinterpret_cast<const uint32_t*>(task.parts)[(row * task.slots + slot) * pairs + pair];
-    low = __fmaf_rn(weight, widen_low(part), low);
-    high = __fmaf_rn(weight, widen_high(part), high);
+    const Quad part = widen_quad(parts[int64_t{slot} * quads]);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum.at[i] = __fmaf_rn(weight, part.at[i], sum.at[i]);
   }
-  return narrow_pair(low, high);
+  return narrow_quad(sum);
 }
 
 // A CTA a row, which stays in shared memory.
 __global__ void __launch_bounds__(kThreads) residual_norm_kernel(const __grid_constant__ ResidualTask task) {
-  extern __shared__ uint32_t values[];  // [width / 2]
+  wait_for_previous();
+  extern __shared__ __align__(16) uint2 values[];  // [width / 4]
   __shared__ float warps[kThreads / 32];
   const int64_t row = blockIdx.x, from = task.index != nullptr ? task.index[row] : row;
-  const int pairs = task.width / 2;
-  auto* const h = reinterpret_cast<uint32_t*>(task.h) + from * pairs;
+  const int quads = task.width / 4;
+  auto* const h = reinterpret_cast<uint2*>(task.h) + from * quads;
   float sum = 0;
-  for (int i = threadIdx.x; i < pairs; i += kThreads) {
-    uint32_t value = h[i];
+  for (int i = threadIdx.x; i < quads; i += kThreads) {
+    uint2 bits = h[i];
+    Quad value = widen_quad(bits);
     if (task.y != nullptr || task.parts != nullptr) {
-      const uint32_t y = added_pair(task, row, i);
-      if (task.y_out != nullptr) reinterpret_cast<uint32_t*>(task.y_out)[row * pairs + i] = y;
-      value = narrow_pair(widen_low(value) + widen_low(y), widen_high(value) + widen_high(y));
-      h[i] = value;
+      const uint2 y = added_quad(task, row, i);
+      if (task.y_out != nullptr) reinterpret_cast<uint2*>(task.y_out)[row * quads + i] = y;
+      const Quad added = widen_quad(y);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) value.at[e] = value.at[e] + added.at[e];
+      bits = narrow_quad(value);
+      value = widen_quad(bits);
+      h[i] = bits;
     }
-    values[i] = value;
-    sum = __fmaf_rn(widen_low(value), widen_low(value), sum);
-    sum = __fmaf_rn(widen_high(value), widen_high(value), sum);
+    values[i] = bits;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) sum = __fmaf_rn(value.at[e], value.at[e], sum);
   }
   if (task.norm == nullptr) return;
   const float factor = norm_factor(sum, task.width, task.eps, warps);
-  for (int i = threadIdx.x; i < pairs; i += kThreads) {
-    const float2 weight = reinterpret_cast<const float2*>(task.norm)[i];
-    values[i] =
-        narrow_pair(widen_low(values[i]) * factor * weight.x, widen_high(values[i]) * factor * weight.y);
-    reinterpret_cast<uint32_t*>(task.out)[row * pairs + i] = values[i];
+  for (int i = threadIdx.x; i < quads; i += kThreads) {
+    const float4 weight = reinterpret_cast<const float4*>(task.norm)[i];
+    const Quad value = widen_quad(values[i]);
+    values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
+                              value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
+    reinterpret_cast<uint2*>(task.out)[row * quads + i] = values[i];
   }
   if (task.grid == nullptr) return;
   __syncthreads();
@@ -130,6 +147,7 @@ __global__ void __launch_bounds__(kThreads) residual_norm_kernel(const __grid_co
 
 __global__ void rope_table_kernel(const int32_t* positions, const double* frequencies, int rows, int half,
                                   float* cos_out, float* sin_out) {
+  wait_for_previous();
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i >= int64_t{rows} * half) return;
   double s, c;
@@ -138,58 +156,75 @@ __global__ void rope_table_kernel(const int32_t* positions, const double* freque
   sin_out[i] = static_cast<float>(s);
 }
 
-// One projection of a row into shared memory, normed. Ends with its values visible to all threads.
-__device__ inline void norm_heads(const uint16_t* from, int width, const float* norm, float eps,
-                                  uint16_t* values, float* warps, uint16_t* normed) {
+// One projection of a row into shared memory, normed. Ends with its values visible to all threads. `warps`:
+// as for norm_factor.
+__device__ inline void norm_heads(const uint16_t* from, int width, const float* norm, float eps, uint16_t* to,
+                                  float* warps, uint16_t* normed) {
+  auto* const values = reinterpret_cast<uint2*>(to);
   float sum = 0;
-  for (int i = threadIdx.x; i < width; i += kThreads) {
-    values[i] = from[i];
-    sum = __fmaf_rn(widen(from[i]), widen(from[i]), sum);
+#pragma unroll 4
+  for (int i = threadIdx.x; i < width / 4; i += kThreads) {
+    values[i] = reinterpret_cast<const uint2*>(from)[i];
+    const Quad value = widen_quad(values[i]);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) sum = __fmaf_rn(value.at[e], value.at[e], sum);
   }
   if (norm != nullptr) {
     const float factor = norm_factor(sum, width, eps, warps);
-    for (int i = threadIdx.x; i < width; i += kThreads) {
-      values[i] = narrow(widen(values[i]) * factor * norm[i]);
-      if (normed != nullptr) normed[i] = values[i];
+    for (int i = threadIdx.x; i < width / 4; i += kThreads) {
+      const float4 weight = reinterpret_cast<const float4*>(norm)[i];
+      const Quad value = widen_quad(values[i]);
+      values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
+                                value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
+      if (normed != nullptr) reinterpret_cast<uint2*>(normed)[i] = values[i];
     }
   }
   __syncthreads();
 }
 
 // Element i of heads in shared memory, turned.
-__device__ inline uint16_t turned(const uint16_t* values, int i, int half, const float* cos,
-                                  const float* sin) {
+__device__ inline float turned(const uint16_t* values, int i, int half, const float* cos, const float* sin) {
   const int dim = i % kHeadDim;
-  if (dim >= 2 * half) return values[i];
-  const int pair = dim % half;
+  if (dim >= 2 * half) return widen(values[i]);
+  const int pair = dim < half ? dim : dim - half;
   const float c = cos[pair], s = sin[pair];
   const float low = widen(values[i - dim + pair]), high = widen(values[i - dim + pair + half]);
-  return dim < half ? narrow(low * c - high * s) : narrow(high * c + low * s);
+  return dim < half ? low * c - high * s : high * c + low * s;
+}
+__device__ inline uint32_t turned_pair(const uint16_t* values, int pair, int half, const float* cos,
+                                       const float* sin) {
+  return narrow_pair(turned(values, 2 * pair, half, cos, sin), turned(values, 2 * pair + 1, half, cos, sin));
 }
 
-// A CTA a row.
+// Two CTAs a row: q, then k and v.
 __global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant__ RotateTask task) {
-  extern __shared__ uint16_t heads[];  // [q width + kv width]
-  __shared__ float q_warps[kThreads / 32], k_warps[kThreads / 32];
+  wait_for_previous();
+  extern __shared__ __align__(16) uint16_t heads[];  // [the wider of q and k]
+  __shared__ float warps[kThreads / 32];
   const int64_t row = blockIdx.x;
   const int q_width = task.q_heads * kHeadDim, kv_width = task.kv.kv_heads * kHeadDim;
-  uint16_t* const k_heads = heads + q_width;
-  norm_heads(task.q + row * q_width, q_width, task.q_norm, task.eps, heads, q_warps,
-             task.q_normed != nullptr ? task.q_normed + row * q_width : nullptr);
-  norm_heads(task.k + row * kv_width, kv_width, task.k_norm, task.eps, k_heads, k_warps,
-             task.k_normed != nullptr ? task.k_normed + row * kv_width : nullptr);
   const float *const cos = task.cos + row * task.half, *const sin = task.sin + row * task.half;
-  for (int i = threadIdx.x; i < q_width; i += kThreads)
-    task.q_out[row * q_width + i] = turned(heads, i, task.half, cos, sin);
+  if (blockIdx.y == 0) {
+    norm_heads(task.q + row * q_width, q_width, task.q_norm, task.eps, heads, warps,
+               task.q_normed != nullptr ? task.q_normed + row * q_width : nullptr);
+    auto* const out = reinterpret_cast<uint32_t*>(task.q_out + row * q_width);
+    for (int i = threadIdx.x; i < q_width / 2; i += kThreads)
+      out[i] = turned_pair(heads, i, task.half, cos, sin);
+    return;
+  }
+  norm_heads(task.k + row * kv_width, kv_width, task.k_norm, task.eps, heads, warps,
+             task.k_normed != nullptr ? task.k_normed + row * kv_width : nullptr);
   const int64_t block = task.places[row] / task.kv.block_tokens,
                 place = task.places[row] % task.kv.block_tokens;
-  for (int i = threadIdx.x; i < kv_width; i += kThreads) {
-    const uint16_t k = turned(k_heads, i, task.half, cos, sin);
+  const auto* const v = reinterpret_cast<const uint32_t*>(task.v + row * kv_width);
+  for (int i = threadIdx.x; i < kv_width / 2; i += kThreads) {
+    const uint32_t k = turned_pair(heads, i, task.half, cos, sin);
     uint16_t* const at = task.kv.base + block * task.kv.block_stride +
-                         (int64_t{i / kHeadDim} * task.kv.block_tokens + place) * kHeadDim + i % kHeadDim;
-    at[0] = k;
-    at[task.kv.v_offset] = task.v[row * kv_width + i];
-    if (task.k_out != nullptr) task.k_out[row * kv_width + i] = k;
+                         (int64_t{2 * i / kHeadDim} * task.kv.block_tokens + place) * kHeadDim +
+                         2 * i % kHeadDim;
+    *reinterpret_cast<uint32_t*>(at) = k;
+    *reinterpret_cast<uint32_t*>(at + task.kv.v_offset) = v[i];
+    if (task.k_out != nullptr) reinterpret_cast<uint32_t*>(task.k_out + row * kv_width)[i] = k;
   }
 }
 
@@ -197,34 +232,30 @@ __global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant_
 
 void embed(const uint16_t* table, const int32_t* tokens, int32_t rows, int32_t hidden, uint16_t* out,
            StreamHandle stream) {
-  embed_kernel<<<rows, kThreads, 0, stream>>>(table, tokens, hidden, out);
-  insist_launched("embed");
+  launch_kernel<embed_kernel>("embed", rows, kThreads, 0, stream, table, tokens, hidden, out);
 }
 
 void residual_norm(const ResidualTask& task, StreamHandle stream) {
   if (task.rows == 0) return;
-  residual_norm_kernel<<<task.rows, kThreads, task.width * 2, stream>>>(task);
-  insist_launched("residual_norm");
+  launch_kernel<residual_norm_kernel>("residual_norm", task.rows, kThreads, task.width * 2, stream, task);
 }
 
 void quantise(const uint16_t* x, int32_t rows, int32_t width, uint16_t* out, float* scales,
               StreamHandle stream) {
   const int64_t groups = int64_t{rows} * ((width + kScaleCols - 1) / kScaleCols);
-  quantise_kernel<<<blocks_for(groups * 32), kThreads, 0, stream>>>(x, rows, width, out, scales);
-  insist_launched("quantise");
+  launch_kernel<quantise_kernel>("quantise", blocks_for(groups * 32), kThreads, 0, stream, x, rows, width,
+                                 out, scales);
 }
 
 void rope_table(const int32_t* positions, const double* frequencies, int32_t rows, int32_t half, float* cos,
                 float* sin, StreamHandle stream) {
-  rope_table_kernel<<<blocks_for(int64_t{rows} * half), kThreads, 0, stream>>>(positions, frequencies, rows,
-                                                                               half, cos, sin);
-  insist_launched("rope_table");
+  launch_kernel<rope_table_kernel>("rope_table", blocks_for(int64_t{rows} * half), kThreads, 0, stream,
+                                   positions, frequencies, rows, half, cos, sin);
 }
 
 void rotate(const RotateTask& task, StreamHandle stream) {
-  const int bytes = (task.q_heads + task.kv.kv_heads) * kHeadDim * 2;
-  rotate_kernel<<<task.rows, kThreads, bytes, stream>>>(task);
-  insist_launched("rotate");
+  launch_kernel<rotate_kernel>("rotate", dim3(task.rows, 2), kThreads, task.q_heads * kHeadDim * 2, stream,
+                               task);
 }
 
 }  // namespace minimax::backend::cuda

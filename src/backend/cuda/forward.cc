@@ -289,10 +289,11 @@ void Forward::attention_part(int32_t n) {
              .wide = wide_,
              .block_table = device_.table,
              .leaves_max = leaves_max_,
-             .partials = leaves_apart_ ? partials_ : nullptr},
+             .partials = leaves_apart_ ? partials_ : nullptr,
+             .grid = quantises(weights.o) ? grid_ : nullptr,
+             .scales = grid_scales_},
             rows_, stream);
   tap(taps::kAttn, attn_, rows_, shape_.q_width());
-  quantise_for(weights.o, attn_, rows_);
   LinearTask output{.outputs = {{.weight = weights.o, .y_bf16 = out_, .y_stride = shape_.hidden}},
                     .rows = rows_};
   set_input(output, weights.o, attn_);

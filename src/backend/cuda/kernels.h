@@ -71,7 +71,8 @@ struct LinearTask {
 
 // y = x W^T: products exact, K in chains of kScaleCols, each chain times fp32(scale_w * scale_x) onto a
 // segment by one fma, segments added in order. From 12 chains on (a multiple of 4) there are 4 segments.
-// kF32 weights: 32 interleaved fma chains and a tree; no experts, one output.
+// kF32 weights: 8 warps of 32 lanes take 4 columns each in turn, a tree over lanes, then warps in order; no
+// experts, one output.
 void linear(const LinearTask& task, StreamHandle stream);
 // Columns of a tile that linear() uses for `parts` routed rows over `experts`: what group_parts must be
 // given.
@@ -160,6 +161,9 @@ struct AttentionTask {
   int32_t leaves_max = 0;     // of the longest row
   float* partials = nullptr;  // nullptr: one CTA folds all leaves of its tile. Else [rows, q_heads,
                               // leaves_max, kPartialFloats]: a CTA a leaf, folded by a second kernel
+  // As quantise(out, ...); nullptr: none.
+  uint16_t* grid = nullptr;
+  float* scales = nullptr;
 };
 inline constexpr int32_t kPartialFloats = kHeadDim + 2;
 int32_t wide_rows(int32_t group);  // query heads of a KV head, at most 8

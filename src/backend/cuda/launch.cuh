@@ -1,5 +1,7 @@
 #pragma once
-// What a launcher of persistent CTAs asks of the device.
+// How kernels are launched. On Hopper each may start while the one before it in the stream runs out
+// (programmatic dependent launch): what a launch costs is hidden. So every kernel begins with
+// wait_for_previous(), in every CTA, and touches no memory before it.
 
 #include <cuda_runtime.h>
 
@@ -18,6 +20,40 @@ int ctas_at_once(Kernel* kernel, int threads, int shared_bytes) {
   insist(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "processors");
   insist(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared_bytes), "occupancy");
   return processors * (each > 0 ? each : 1);
+}
+
+// All that earlier launches wrote is there; the next launch may start.
+__device__ inline void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;\n" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+
+// Whether the kernel's code has the instructions above: that for sm_80 does not, on whatever device it runs.
+template <typename Kernel>
+bool waits_for_previous(Kernel* kernel) {
+  cudaFuncAttributes attributes{};
+  insist(cudaFuncGetAttributes(&attributes, kernel), "attributes of a kernel");
+  return attributes.ptxVersion >= 90;
+}
+
+// `name` is for the words of an error.
+template <auto kKernel, typename... Arguments>
+void launch_kernel(const char* name, const dim3& grid, int threads, int shared_bytes, StreamHandle stream,
+                   const Arguments&... arguments) {
+  static const bool waits = waits_for_previous(kKernel);
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.stream = stream;
+  config.attrs = &overlap;
+  config.numAttrs = waits ? 1 : 0;
+  insist(cudaLaunchKernelEx(&config, kKernel, arguments...), name);
 }
 
 }  // namespace minimax::backend::cuda

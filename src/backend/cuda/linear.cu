@@ -2,15 +2,14 @@
 //
 // Mapping: weights are the M operand (16 features a warp), rows of x the N operand (kTiles * 8 columns), so
 // an element of y never meets another row. mma.sync m16n8k16 bf16; e4m3 weights and quantised activations
-// are widened to bf16, which is exact. K is permuted inside 64 columns: lane t of a quad owns the 16 columns
-// from t * 16 on, for both operands, so each lane reads 16 bytes at once and no shuffle is needed.
+// are widened to bf16, which is exact.
 //
 // CTAs are persistent and walk over items (a tile of columns, a range of features). Chains of K = 128 of
 // weights and x pass through a ring in shared memory filled by cp.async, which runs ahead across the items:
 // the loads of the next item are under way while the last chains of this one are multiplied.
 //
-// Two forms of the same tree: kSplit gives the 4 segments of K to 4 of the 8 warps each (few features: more
-// items), else the 8 warps take 8 tiles of features and run the segments one after the other.
+// Two forms of the same tree: kSplit gives the 4 segments of K to 2 of the 8 tiles of features each (fewer
+// features an item: more items), else the segments run one after the other.
 //
 // Reads each weight once per tile of columns. Bound: memory for few rows, shared memory for many.
 
@@ -21,15 +20,15 @@
 #include "backend/cuda/bf16.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/mma.cuh"
 
 namespace minimax::backend::cuda {
 
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = kWarps * 32;
-constexpr int kFeatures = 16;      // of a warp
-constexpr int kSegments = 4;       // of kSplit
+constexpr int kFeatures = 16;     // of a tile
+constexpr int kFeatureTiles = 8;  // of a CTA and stage
+constexpr int kSegments = 4;      // of kSplit
 constexpr int kItemsEnough = 264;  // below this kSplit, where it can
 
 __host__ __device__ inline int segments_of(int chains) {
@@ -41,16 +40,20 @@ template <WeightKind kKind, int kTiles, bool kSplit>
 struct Layout {
   static constexpr int kElementBytes = kKind == WeightKind::kE4m3 ? 1 : 2;
   static constexpr int kColumns = kTiles * 8;
-  static constexpr int kChains = kSplit ? kSegments : 1;  // of a stage
-  static constexpr int kRows = kWarps * kFeatures;        // of weights a stage
+  // Tiles of features of a warp: two share the reading of x, which bounds wide tiles.
+  static constexpr int kM = kTiles > 2 ? 2 : 1;
+  static constexpr int kWarps = kFeatureTiles / kM;
+  static constexpr int kThreads = kWarps * 32;
+  static constexpr int kChains = kSplit ? kSegments : 1;   // of a stage
+  static constexpr int kRows = kFeatureTiles * kFeatures;  // of weights a stage
   static constexpr int kItemFeatures = kRows / kChains;
   static constexpr int kRowBytes = kScaleCols * kElementBytes;
   static constexpr int kXRowBytes = kScaleCols * 2;
   static constexpr int kXOffset = kRows * kRowBytes;
   static constexpr int kScaleOffset = kXOffset + kChains * kColumns * kXRowBytes;
-  static constexpr int kStageBytes = kScaleOffset + 4 * (kWarps + kChains * kColumns);
-  static constexpr int kCtas = kTiles > 2 ? 1 : 2;  // of a multiprocessor
-  static constexpr int kBudget = kTiles > 2 ? 150 * 1024 : 104 * 1024;
+  static constexpr int kStageBytes = kScaleOffset + 4 * (kFeatureTiles + kChains * kColumns);
+  static constexpr int kCtas = 2;  // of a multiprocessor
+  static constexpr int kBudget = 104 * 1024;
   static constexpr int kStages = kBudget / kStageBytes < 6 ? kBudget / kStageBytes : 6;
   static constexpr int kExchangeBytes = kSplit ? kRows * (kColumns + 1) * 4 : kRows / 2 * (kColumns + 2) * 2;
   static constexpr int kSharedBytes = kStages * kStageBytes + kExchangeBytes;
@@ -60,47 +63,10 @@ struct Layout {
   static constexpr int kRowStep = kThreads / kRowChunks;
   static constexpr int kWeightCopies = kRows / kRowStep;
   static constexpr int kXChunks = kXRowBytes / 16;
-  static constexpr int kXCopies = kChains * kColumns * kXChunks / kThreads;
-  static_assert(kThreads / kXChunks == 16 && (!kSplit || kColumns == 16));
+  static constexpr int kColumnStep = kThreads / kXChunks;
+  static constexpr int kXCopies = kChains * kColumns / kColumnStep;
+  static_assert(!kSplit || kColumns == kColumnStep);
 };
-
-// Where chunk `chunk` of row `row` lies, so that the 8 lanes that read at once meet 8 different banks of 16
-// bytes: a quad reads every chunk of half a row of 8 chunks, or every other of half a row of 16.
-template <int kRowBytes>
-__device__ inline int swizzled(int row, int chunk) {
-  return row * kRowBytes + (chunk ^ (kRowBytes == 128 ? (row & 1) * 4 : row & 1)) * 16;
-}
-
-__device__ inline uint32_t shared_address(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
-// Zeros instead of what lies at `from` where it is not `inside`.
-__device__ inline void copy_16(char* to, const void* from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from),
-               "r"(inside ? 16 : 0)
-               : "memory");
-}
-__device__ inline void copy_4(char* to, const void* from) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n" ::"r"(shared_address(to)), "l"(from) : "memory");
-}
-__device__ inline void copies_commit() {
-  asm volatile("cp.async.commit_group;\n" ::: "memory");
-}
-template <int kPending>
-__device__ inline void copies_wait() {
-  asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");
-}
-
-// A lane's 16 consecutive values as 8 pairs of bf16.
-struct Pairs {
-  uint32_t pair[8];
-};
-
-__device__ inline Pairs load_bf16(const char* base, int row, int chunk) {
-  const uint4 a = *reinterpret_cast<const uint4*>(base + swizzled<256>(row, chunk));
-  const uint4 b = *reinterpret_cast<const uint4*>(base + swizzled<256>(row, chunk + 1));
-  return {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
-}
 
 template <WeightKind kKind>
 __device__ inline Pairs load_weight(const char* base, int row, int half, int quad) {
@@ -117,15 +83,6 @@ __device__ inline Pairs load_weight(const char* base, int row, int half, int qua
     }
     return out;
   }
-}
-
-__device__ inline void multiply(float (&d)[4], const Pairs& low, const Pairs& high, const Pairs& x,
-                                int step) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};\n"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(low.pair[2 * step]), "r"(high.pair[2 * step]), "r"(low.pair[2 * step + 1]),
-        "r"(high.pair[2 * step + 1]), "r"(x.pair[2 * step]), "r"(x.pair[2 * step + 1]));
 }
 
 struct Item {
@@ -236,19 +193,19 @@ class Loader {
         static_cast<const char*>(second.weight.data) + offset + (task_.swiglu ? 0 : L::kRows / 2 * row_bytes);
 #pragma unroll
     for (int i = 0; i < (kSplit ? 1 : L::kXCopies); ++i) {
-      const int column = thread / L::kXChunks + i * 16;
-      x_[i] = column < count_ ? task_.x + x_row(task_, item.tile, column) * in_ : nullptr;
+      const int column = thread / L::kXChunks + i * L::kColumnStep;
+      x_rows_[i] = column < count_ ? static_cast<int32_t>(x_row(task_, item.tile, column)) : -1;
     }
     scale_ = nullptr;
     if (thread < L::kChains * L::kColumns) {
       const int column = thread % L::kColumns, segment = thread / L::kColumns;
       if (task_.x_scales != nullptr && column < count_)
         scale_ = task_.x_scales + x_row(task_, item.tile, column) * chains_ + segment * chains_each_;
-    } else if (kKind == WeightKind::kE4m3 && thread >= kThreads - kWarps) {
-      const int warp = thread - (kThreads - kWarps);
-      const int segment = kSplit ? warp / 2 : 0;
-      const int local = kSplit ? warp % 2 : task_.swiglu ? warp % (kWarps / 2) : warp;
-      const Matrix& w = warp < kWarps / 2 ? first.weight : second.weight;
+    } else if (kKind == WeightKind::kE4m3 && thread >= L::kThreads - kFeatureTiles) {
+      const int tile = thread - (L::kThreads - kFeatureTiles);
+      const int segment = kSplit ? tile / 2 : 0;
+      const int local = kSplit ? tile % 2 : task_.swiglu ? tile % (kFeatureTiles / 2) : tile;
+      const Matrix& w = tile < kFeatureTiles / 2 ? first.weight : second.weight;
       // A tile of 16 features lies in one row of scale blocks.
       const int feature = min(item.feature + local * kFeatures, w.out - 1);
       scale_ = w.scales + item.tile.expert * w.expert_scales() + feature / w.block_rows * chains_ +
@@ -279,17 +236,19 @@ class Loader {
     const int chunk = threadIdx.x % L::kXChunks, first_column = threadIdx.x / L::kXChunks;
 #pragma unroll
     for (int i = 0; i < L::kXCopies; ++i) {
-      const uint16_t* const row = x_[kSplit ? 0 : i];
-      if (row == nullptr) continue;  // what the column gives is not stored
+      const int32_t row = x_rows_[kSplit ? 0 : i];
+      if (row < 0) continue;  // what the column gives is not stored
       const int k = ((kSplit ? i * chains_each_ : 0) + chain_) * kScaleCols + chunk * 8;
-      copy_16(to + swizzled<L::kXRowBytes>(first_column + i * 16, chunk), k < in_ ? row + k : row, k < in_);
+      copy_16(to + swizzled<L::kXRowBytes>(first_column + i * L::kColumnStep, chunk),
+              task_.x + int64_t{row} * in_ + (k < in_ ? k : 0), k < in_);
     }
   }
 
   __device__ void fill_scales(char* to) const {
     if (scale_ == nullptr) return;
     const int thread = threadIdx.x;
-    const int place = thread >= kThreads - kWarps ? thread - (kThreads - kWarps) : kWarps + thread;
+    const int first_tile = L::kThreads - kFeatureTiles;
+    const int place = thread >= first_tile ? thread - first_tile : kFeatureTiles + thread;
     copy_4(to + place * 4, scale_ + chain_);
   }
 
@@ -298,100 +257,130 @@ class Loader {
   int index_, chain_ = 0;
   int count_ = 0, in_ = 0, features_left_ = 0;
   const char *lower_ = nullptr, *upper_ = nullptr;
-  const uint16_t* x_[kSplit ? 1 : L::kXCopies] = {};
+  int32_t x_rows_[kSplit ? 1 : L::kXCopies] = {};
   const float* scale_ = nullptr;
 };
 
-// One chain of this warp onto `sum`.
-template <WeightKind kKind, int kTiles, bool kSplit>
-__device__ inline void add_chain(const char* stage, int tiles, bool x_scaled, float (&sum)[kTiles][4]) {
+// One chain of this warp onto `sum`. Tiles of columns go in groups whose products are independent of each
+// other: one alone would wait for the tensor cores' latency.
+template <WeightKind kKind, int kTiles, bool kSplit, int kM>
+__device__ inline void add_chain(const char* stage, int tiles, bool x_scaled, float (&sum)[kM][kTiles][4]) {
   using L = Layout<kKind, kTiles, kSplit>;
+  constexpr int kGroup = kTiles < 4 || kM > 1 ? 2 : 4;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
   const int chain = kSplit ? warp / 2 : 0;
-  float d[kTiles][4] = {};
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const Pairs low = load_weight<kKind>(stage, warp * kFeatures + group, half, quad);
-    const Pairs high = load_weight<kKind>(stage, warp * kFeatures + group + 8, half, quad);
-#pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-      if (n >= tiles) break;
-      const Pairs x =
-          load_bf16(stage + L::kXOffset, chain * L::kColumns + n * 8 + group, half * 8 + quad * 2);
-#pragma unroll
-      for (int step = 0; step < 4; ++step) multiply(d[n], low, high, x, step);
-    }
-  }
   const float* const scales = reinterpret_cast<const float*>(stage + L::kScaleOffset);
-  const float weight_scale = kKind == WeightKind::kE4m3 ? scales[warp] : 1.0f;
+  Pairs low[kM][2], high[kM][2];
 #pragma unroll
-  for (int n = 0; n < kTiles; ++n) {
-    if (n >= tiles) break;
-    float scale[2] = {weight_scale, weight_scale};
-    if (x_scaled) {
+  for (int m = 0; m < kM; ++m)
 #pragma unroll
-      for (int i = 0; i < 2; ++i)
-        scale[i] = weight_scale * scales[kWarps + chain * L::kColumns + n * 8 + quad * 2 + i];
+    for (int half = 0; half < 2; ++half) {
+      const int row = (warp * kM + m) * kFeatures + group;
+      low[m][half] = load_weight<kKind>(stage, row, half, quad);
+      high[m][half] = load_weight<kKind>(stage, row + 8, half, quad);
     }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) sum[n][i] = __fmaf_rn(d[n][i], scale[i % 2], sum[n][i]);
+  for (int first = 0; first < kTiles; first += kGroup) {
+    if (first >= tiles) break;
+    float d[kM][kGroup][4] = {};
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      Pairs x[kGroup];
+#pragma unroll
+      for (int n = 0; n < kGroup; ++n)
+        x[n] = load_bf16(stage + L::kXOffset, chain * L::kColumns + (first + n) * 8 + group,
+                         half * 8 + quad * 2);
+#pragma unroll
+      for (int step = 0; step < 4; ++step)
+#pragma unroll
+        for (int n = 0; n < kGroup; ++n)
+#pragma unroll
+          for (int m = 0; m < kM; ++m) multiply(d[m][n], low[m][half], high[m][half], x[n], step);
+    }
+#pragma unroll
+    for (int n = 0; n < kGroup; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int column = (first + n) * 8 + quad * 2 + e % 2;
+        const float x_scale = x_scaled ? scales[kFeatureTiles + chain * L::kColumns + column] : 1.0f;
+#pragma unroll
+        for (int m = 0; m < kM; ++m) {
+          const float weight_scale = kKind == WeightKind::kE4m3 ? scales[warp * kM + m] : 1.0f;
+          float& to = sum[m][first + n][e];
+          to = __fmaf_rn(d[m][n][e], weight_scale * x_scale, to);
+        }
+      }
   }
 }
 
 // A warp's totals to y.
-template <int kTiles>
+template <int kTiles, int kM>
 __device__ inline void store_totals(const LinearTask& task, const Item& item,
-                                    const float (&total)[kTiles][4]) {
+                                    const float (&total)[kM][kTiles][4]) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
   const LinearOutput& output = task.outputs[item.output];
 #pragma unroll
   for (int n = 0; n < kTiles; ++n)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int column = n * 8 + quad * 2 + i % 2;
-      if (column < item.tile.count)
-        store(output, item.feature + warp * kFeatures + group + i / 2 * 8, y_row(task, item.tile, column),
-              total[n][i]);
+    for (int i = 0; i < 2; ++i) {
+      const int column = n * 8 + quad * 2 + i;
+      if (column >= item.tile.count) continue;
+      const int64_t row = y_row(task, item.tile, column);
+#pragma unroll
+      for (int m = 0; m < kM; ++m)
+#pragma unroll
+        for (int high = 0; high < 2; ++high)
+          store(output, item.feature + (warp * kM + m) * kFeatures + group + high * 8, row,
+                total[m][n][high * 2 + i]);
     }
 }
 
 // silu(gate) * up: the upper warps meet the gates of the lower ones in shared memory.
-template <int kTiles>
-__device__ inline void store_swiglu(const LinearTask& task, const Item& item, const float (&total)[kTiles][4],
-                                    char* exchange) {
-  constexpr int kStride = kTiles * 8 + 2;
+template <int kTiles, int kM>
+__device__ inline void store_swiglu(const LinearTask& task, const Item& item,
+                                    const float (&total)[kM][kTiles][4], char* exchange) {
+  constexpr int kStride = kTiles * 8 + 2, kWarps = kFeatureTiles / kM;
   auto* const gates = reinterpret_cast<uint16_t*>(exchange);  // [features][columns]
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
-  const int local = warp % (kWarps / 2) * kFeatures + group;
+  const int local = warp % (kWarps / 2) * kM * kFeatures + group;
   const bool is_gate = warp < kWarps / 2;
   const LinearOutput& output = task.outputs[0];
-  if (is_gate) {
+#pragma unroll
+  for (int m = 0; m < kM; ++m)
 #pragma unroll
     for (int n = 0; n < kTiles; ++n)
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        gates[(local + i / 2 * 8) * kStride + n * 8 + quad * 2 + i % 2] = narrow(total[n][i]);
-  }
+      for (int e = 0; e < 4; ++e)
+        if (is_gate)
+          gates[(local + m * kFeatures + e / 2 * 8) * kStride + n * 8 + quad * 2 + e % 2] =
+              narrow(total[m][n][e]);
   __syncthreads();
   if (is_gate) return;
 #pragma unroll
   for (int n = 0; n < kTiles; ++n)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int column = n * 8 + quad * 2 + i % 2;
+    for (int i = 0; i < 2; ++i) {
+      const int column = n * 8 + quad * 2 + i;
       if (column >= item.tile.count) continue;
-      const float gate = widen(gates[(local + i / 2 * 8) * kStride + column]);
-      const float up = widen(narrow(total[n][i]));
-      store(output, item.feature + local + i / 2 * 8, y_row(task, item.tile, column),
-            gate / (1.0f + expf(-gate)) * up);
+      const int64_t row = y_row(task, item.tile, column);
+#pragma unroll
+      for (int m = 0; m < kM; ++m)
+#pragma unroll
+        for (int high = 0; high < 2; ++high) {
+          const int feature = local + m * kFeatures + high * 8;
+          const float gate = widen(gates[feature * kStride + column]);
+          const float up = widen(narrow(total[m][n][high * 2 + i]));
+          store(output, item.feature + feature, row, gate / (1.0f + expf(-gate)) * up);
+        }
     }
 }
 
-// The four segments of a feature, one warp each, in order.
+// The four segments of a feature, a warp each, in order.
 template <int kTiles>
 __device__ inline void store_segments(const LinearTask& task, const Item& item,
-                                      const float (&total)[kTiles][4], char* exchange) {
-  constexpr int kColumns = kTiles * 8, kItemFeatures = kWarps * kFeatures / kSegments;
+                                      const float (&total)[1][kTiles][4], char* exchange) {
+  constexpr int kColumns = kTiles * 8, kItemFeatures = kFeatureTiles * kFeatures / kSegments;
+  constexpr int kThreads = kFeatureTiles * 32;
   auto* const partial = reinterpret_cast<float*>(exchange);  // [segment, feature][columns + 1]
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
 #pragma unroll
@@ -399,7 +388,7 @@ __device__ inline void store_segments(const LinearTask& task, const Item& item,
 #pragma unroll
     for (int i = 0; i < 4; ++i)
       partial[(warp * kFeatures + group + i / 2 * 8) * (kColumns + 1) + n * 8 + quad * 2 + i % 2] =
-          total[n][i];
+          total[0][n][i];
   __syncthreads();
   for (int at = threadIdx.x; at < kItemFeatures * item.tile.count; at += kThreads) {
     const int feature = at % kItemFeatures, column = at / kItemFeatures;
@@ -412,8 +401,10 @@ __device__ inline void store_segments(const LinearTask& task, const Item& item,
 }
 
 template <WeightKind kKind, int kTiles, bool kSplit>
-__global__ void __launch_bounds__(kThreads, (Layout<kKind, kTiles, kSplit>::kCtas))
+__global__ void __launch_bounds__((Layout<kKind, kTiles, kSplit>::kThreads),
+                                  (Layout<kKind, kTiles, kSplit>::kCtas))
     linear_kernel(const __grid_constant__ LinearTask task) {
+  wait_for_previous();
   using L = Layout<kKind, kTiles, kSplit>;
   extern __shared__ __align__(16) char shared[];
   char* const exchange = shared + L::kStages * L::kStageBytes;
@@ -429,7 +420,7 @@ __global__ void __launch_bounds__(kThreads, (Layout<kKind, kTiles, kSplit>::kCta
   for (int index = blockIdx.x; index < items; index += gridDim.x) {
     const Item item = item_at<L>(task, index, tile_items);
     const int used = (item.tile.count + 7) / 8;
-    float sum[kTiles][4] = {}, total[kTiles][4] = {};
+    float sum[L::kM][kTiles][4] = {}, total[L::kM][kTiles][4] = {};
     int left = segment_chains;
 #pragma unroll 1
     for (int chain = 0; chain < chains_each; ++chain) {
@@ -441,64 +432,90 @@ __global__ void __launch_bounds__(kThreads, (Layout<kKind, kTiles, kSplit>::kCta
       if (--left > 0) continue;
       left = segment_chains;
 #pragma unroll
-      for (int n = 0; n < kTiles; ++n)
+      for (int m = 0; m < L::kM; ++m)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          total[n][i] += sum[n][i];
-          sum[n][i] = 0;
-        }
+        for (int n = 0; n < kTiles; ++n)
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            total[m][n][e] += sum[m][n][e];
+            sum[m][n][e] = 0;
+          }
     }
     if constexpr (kSplit) {
       store_segments<kTiles>(task, item, total, exchange);
     } else if (task.swiglu) {
-      store_swiglu<kTiles>(task, item, total, exchange);
+      store_swiglu<kTiles, L::kM>(task, item, total, exchange);
     } else {
-      store_totals<kTiles>(task, item, total);
+      store_totals<kTiles, L::kM>(task, item, total);
     }
   }
 }
 
-// fp32 weights, for the router: a warp a feature and 8 rows, 4 columns a lane at a time.
+// fp32 weights, for the router: a CTA 4 features and 8 rows; a lane 4 columns at a time, warps take turns.
 constexpr int kF32Rows = 8;
+constexpr int kF32Features = 4;
+constexpr int kF32Warps = 8;
+constexpr int kF32Threads = kF32Warps * 32;
 
-__global__ void __launch_bounds__(kThreads) linear_f32_kernel(const LinearTask task) {
+__global__ void __launch_bounds__(kF32Threads) linear_f32_kernel(const __grid_constant__ LinearTask task) {
+  wait_for_previous();
+  __shared__ float partial[kF32Warps][kF32Features][kF32Rows];
   const LinearOutput& output = task.outputs[0];
   const Matrix& w = output.weight;
-  const int lane = threadIdx.x % 32;
-  const int feature = blockIdx.x * kWarps + threadIdx.x / 32, row_begin = blockIdx.y * kF32Rows;
-  if (feature >= w.out) return;
-  const float* const weights = static_cast<const float*>(w.data) + int64_t{feature} * w.in;
-  float sum[kF32Rows] = {};
-  for (int k = lane * 4; k < w.in; k += 128) {
-    const float4 a = __ldg(reinterpret_cast<const float4*>(weights + k));
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int feature_begin = blockIdx.x * kF32Features, row_begin = blockIdx.y * kF32Rows;
+  float sum[kF32Features][kF32Rows] = {};
+  for (int k = warp * 128 + lane * 4; k < w.in; k += kF32Warps * 128) {
+    float4 a[kF32Features];
+    uint2 x[kF32Rows];
+#pragma unroll
+    for (int f = 0; f < kF32Features; ++f) {
+      const int64_t feature = min(feature_begin + f, w.out - 1);
+      a[f] = __ldg(reinterpret_cast<const float4*>(static_cast<const float*>(w.data) + feature * w.in + k));
+    }
 #pragma unroll
     for (int r = 0; r < kF32Rows; ++r) {
-      if (row_begin + r >= task.rows) continue;
-      const uint2 x = __ldg(reinterpret_cast<const uint2*>(task.x + int64_t{row_begin + r} * w.in + k));
-      sum[r] = __fmaf_rn(a.x, widen_low(x.x), sum[r]);
-      sum[r] = __fmaf_rn(a.y, widen_high(x.x), sum[r]);
-      sum[r] = __fmaf_rn(a.z, widen_low(x.y), sum[r]);
-      sum[r] = __fmaf_rn(a.w, widen_high(x.y), sum[r]);
+      const int64_t row = min(row_begin + r, task.rows - 1);
+      x[r] = __ldg(reinterpret_cast<const uint2*>(task.x + row * w.in + k));
     }
+#pragma unroll
+    for (int f = 0; f < kF32Features; ++f)
+#pragma unroll
+      for (int r = 0; r < kF32Rows; ++r) {
+        sum[f][r] = __fmaf_rn(a[f].x, widen_low(x[r].x), sum[f][r]);
+        sum[f][r] = __fmaf_rn(a[f].y, widen_high(x[r].x), sum[f][r]);
+        sum[f][r] = __fmaf_rn(a[f].z, widen_low(x[r].y), sum[f][r]);
+        sum[f][r] = __fmaf_rn(a[f].w, widen_high(x[r].y), sum[f][r]);
+      }
   }
 #pragma unroll
-  for (int r = 0; r < kF32Rows; ++r) {
-    float value = sum[r];
+  for (int f = 0; f < kF32Features; ++f)
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, step);
-    if (lane == 0 && row_begin + r < task.rows) store(output, feature, row_begin + r, value);
-  }
+    for (int r = 0; r < kF32Rows; ++r) {
+      float value = sum[f][r];
+#pragma unroll
+      for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, step);
+      if (lane == 0) partial[warp][f][r] = value;
+    }
+  __syncthreads();
+  if (threadIdx.x >= kF32Features * kF32Rows) return;
+  const int f = threadIdx.x % kF32Features, r = threadIdx.x / kF32Features;
+  float value = 0;
+#pragma unroll
+  for (int part = 0; part < kF32Warps; ++part) value += partial[part][f][r];
+  if (row_begin + r < task.rows) store(output, feature_begin + f, row_begin + r, value);
 }
 
 template <WeightKind kKind, int kTiles, bool kSplit>
 void launch(const LinearTask& task, StreamHandle stream) {
   using L = Layout<kKind, kTiles, kSplit>;
-  static const int ctas_max = ctas_at_once(linear_kernel<kKind, kTiles, kSplit>, kThreads, L::kSharedBytes);
+  static const int ctas_max =
+      ctas_at_once(linear_kernel<kKind, kTiles, kSplit>, L::kThreads, L::kSharedBytes);
   const int tiles = task.tiles != nullptr ? task.tile_count_max : (task.rows + L::kColumns - 1) / L::kColumns;
   const int64_t items = int64_t{tiles} * items_a_tile(task, L::kItemFeatures);
-  linear_kernel<kKind, kTiles, kSplit>
-      <<<static_cast<int>(items < ctas_max ? items : ctas_max), kThreads, L::kSharedBytes, stream>>>(task);
-  insist_launched("linear");
+  launch_kernel<linear_kernel<kKind, kTiles, kSplit>>("linear",
+                                                      static_cast<int>(items < ctas_max ? items : ctas_max),
+                                                      L::kThreads, L::kSharedBytes, stream, task);
 }
 
 template <WeightKind kKind>
@@ -508,7 +525,8 @@ void choose(const LinearTask& task, StreamHandle stream) {
       !task.swiglu && segments_of(static_cast<int>(task.outputs[0].weight.scale_cols())) == kSegments;
   if (columns > 16) {
     launch<kKind, 8, false>(task, stream);
-  } else if (can_split && task.tiles == nullptr && items_a_tile(task, kWarps * kFeatures) < kItemsEnough) {
+  } else if (can_split && task.tiles == nullptr &&
+             items_a_tile(task, kFeatureTiles * kFeatures) < kItemsEnough) {
     launch<kKind, 2, true>(task, stream);
   } else {
     launch<kKind, 2, false>(task, stream);
@@ -525,10 +543,9 @@ void linear(const LinearTask& task, StreamHandle stream) {
   if (task.rows == 0) return;
   const WeightKind kind = task.outputs[0].weight.kind;
   if (kind == WeightKind::kF32) {
-    const dim3 grid((task.outputs[0].weight.out + kWarps - 1) / kWarps,
+    const dim3 grid((task.outputs[0].weight.out + kF32Features - 1) / kF32Features,
                     (task.rows + kF32Rows - 1) / kF32Rows);
-    linear_f32_kernel<<<grid, kThreads, 0, stream>>>(task);
-    insist_launched("linear_f32");
+    launch_kernel<linear_f32_kernel>("linear_f32", grid, kF32Threads, 0, stream, task);
   } else if (kind == WeightKind::kE4m3) {
     choose<WeightKind::kE4m3>(task, stream);
   } else {

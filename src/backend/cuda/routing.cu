@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include "backend/cuda/kernels.h"
+#include "backend/cuda/launch.cuh"
 
 namespace minimax::backend::cuda {
 
@@ -18,6 +19,7 @@ constexpr int kGroupThreads = 1024;
 // A warp a row: the largest of score + bias, one slot after the other, ties to the lower id. A NaN or minus
 // infinity counts as the smallest number, so that ids stay valid whatever the input.
 __global__ void __launch_bounds__(32) route_kernel(const RouteTask task) {
+  wait_for_previous();
   __shared__ float choice[kExpertsMax];
   __shared__ int32_t ids[kSlotsMax];
   const int64_t row = blockIdx.x;
@@ -65,44 +67,60 @@ __global__ void __launch_bounds__(32) route_kernel(const RouteTask task) {
   }
 }
 
-// One CTA: counts, places, tiles.
+// Inclusive sums over the CTA's threads, of two values each. `totals`: [32] shared, not in use.
+__device__ inline int2 running_sums(int2 value, int2* totals) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const auto scan = [lane](int2 own) {
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const int2 before{__shfl_up_sync(0xFFFFFFFFu, own.x, step), __shfl_up_sync(0xFFFFFFFFu, own.y, step)};
+      if (lane >= step) own = {own.x + before.x, own.y + before.y};
+    }
+    return own;
+  };
+  value = scan(value);
+  if (lane == 31) totals[warp] = value;
+  __syncthreads();
+  if (warp == 0) totals[lane] = scan(totals[lane]);
+  __syncthreads();
+  return warp == 0 ? value : int2{value.x + totals[warp - 1].x, value.y + totals[warp - 1].y};
+}
+
+// One CTA, a thread an expert: counts, places, tiles.
 __global__ void __launch_bounds__(kGroupThreads)
     group_kernel(const int32_t* ids, int parts_count, int experts, int tile_rows, int32_t* parts,
                  PartTile* tiles, int32_t* tile_count) {
-  __shared__ int32_t counts[kExpertsMax], begins[kExpertsMax], next[kExpertsMax], tile_begins[kExpertsMax];
-  for (int e = threadIdx.x; e < experts; e += kGroupThreads) counts[e] = 0;
+  wait_for_previous();
+  __shared__ int32_t counts[kExpertsMax], next[kExpertsMax];
+  __shared__ int2 totals[32];
+  const int e = threadIdx.x;
+  counts[e] = 0;
   __syncthreads();
   for (int part = threadIdx.x; part < parts_count; part += kGroupThreads) atomicAdd(&counts[ids[part]], 1);
   __syncthreads();
-  if (threadIdx.x == 0) {
-    int begin = 0, tile = 0;
-    for (int e = 0; e < experts; ++e) {
-      begins[e] = next[e] = begin;
-      tile_begins[e] = tile;
-      begin += counts[e];
-      tile += (counts[e] + tile_rows - 1) / tile_rows;
-    }
-    *tile_count = tile;
-  }
+  const int count = counts[e], tile_own = (count + tile_rows - 1) / tile_rows;
+  const int2 end = running_sums({count, tile_own}, totals);
+  const int begin = end.x - count, tile_begin = end.y - tile_own;
+  next[e] = begin;
+  if (e == experts - 1) *tile_count = end.y;
   __syncthreads();
   for (int part = threadIdx.x; part < parts_count; part += kGroupThreads)
     parts[atomicAdd(&next[ids[part]], 1)] = part;
-  for (int e = threadIdx.x; e < experts; e += kGroupThreads)
-    for (int at = 0, tile = tile_begins[e]; at < counts[e]; at += tile_rows, ++tile)
-      tiles[tile] = {e, begins[e] + at, min(tile_rows, counts[e] - at)};
+  for (int at = 0, tile = tile_begin; at < count; at += tile_rows, ++tile)
+    tiles[tile] = {e, begin + at, min(tile_rows, count - at)};
 }
+static_assert(kGroupThreads == kExpertsMax);
 
 }  // namespace
 
 void route(const RouteTask& task, StreamHandle stream) {
-  route_kernel<<<task.rows, 32, 0, stream>>>(task);
-  insist_launched("route");
+  launch_kernel<route_kernel>("route", task.rows, 32, 0, stream, task);
 }
 
 void group_parts(const int32_t* ids, int32_t parts_count, int32_t experts, int32_t tile_rows, int32_t* parts,
                  PartTile* tiles, int32_t* tile_count, StreamHandle stream) {
-  group_kernel<<<1, kGroupThreads, 0, stream>>>(ids, parts_count, experts, tile_rows, parts, tiles, tile_count);
-  insist_launched("group_parts");
+  launch_kernel<group_kernel>("group_parts", 1, kGroupThreads, 0, stream, ids, parts_count, experts,
+                              tile_rows, parts, tiles, tile_count);
 }
 
 }  // namespace minimax::backend::cuda

@@ -14,6 +14,7 @@
 
 #include <cuda_runtime.h>
 
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/sample.h"
 #include "base/exact_math.h"
 #include "base/gumbel.h"
@@ -35,6 +36,7 @@ __device__ inline const float* row_of(const DrawTask& task, const Draw& draw) {
 // Masks, bias, penalties. A NaN stays a NaN: it says that the row is broken.
 
 __global__ void __launch_bounds__(kThreads) copy_masked_kernel(const __grid_constant__ DrawTask task) {
+  wait_for_previous();
   const Draw& draw = task.draws[blockIdx.y];
   if (draw.adjusted < 0) return;
   const float* const from = task.logits + draw.row * task.stride;
@@ -48,6 +50,7 @@ __global__ void __launch_bounds__(kThreads) copy_masked_kernel(const __grid_cons
 }
 
 __global__ void __launch_bounds__(kThreads) edit_kernel(const __grid_constant__ DrawTask task) {
+  wait_for_previous();
   const Draw& draw = task.draws[blockIdx.x];
   if (draw.adjusted < 0) return;
   float* const x = task.adjusted + int64_t{draw.adjusted} * task.vocab_size;
@@ -82,6 +85,7 @@ __global__ void __launch_bounds__(kThreads) edit_kernel(const __grid_constant__ 
 
 // The largest of x / temperature a group; NaN if the group holds one.
 __global__ void __launch_bounds__(kThreads) groups_kernel(const __grid_constant__ DrawTask task) {
+  wait_for_previous();
   const Draw& draw = task.draws[blockIdx.y];
   const float* const x = row_of(task, draw);
   const int groups = draw_groups(task.vocab_size), lane = threadIdx.x % 32;
@@ -165,6 +169,7 @@ __device__ inline uint64_t sum_of(uint64_t sum, uint64_t* scratch) {
 
 // kAll: a thread's best of 4 ids at a time, which share a block of noise. kMass: the sum of masses.
 __global__ void __launch_bounds__(kThreads) over_all_kernel(const __grid_constant__ DrawTask task) {
+  wait_for_previous();
   __shared__ float scratch[kWarps];
   __shared__ Best bests[kWarps];
   __shared__ uint64_t sums[kWarps];
@@ -397,6 +402,7 @@ __device__ inline int32_t first_largest(const Chooser& own) {
 }
 
 __global__ void __launch_bounds__(kThreads) choose_kernel(const __grid_constant__ DrawTask task) {
+  wait_for_previous();
   extern __shared__ __align__(16) char shared[];  // candidates, then groups
   __shared__ float scratch[kWarps];
   __shared__ Best bests[kWarps];
@@ -445,16 +451,12 @@ void draw(const DrawTask& task, StreamHandle stream) {
   if (task.count == 0) return;
   const dim3 slices(kDrawSlices, task.count);
   if (task.any_adjusted) {
-    copy_masked_kernel<<<slices, kThreads, 0, stream>>>(task);
-    insist_launched("copy_masked");
-    edit_kernel<<<task.count, kThreads, 0, stream>>>(task);
-    insist_launched("edit");
+    launch_kernel<copy_masked_kernel>("copy_masked", slices, kThreads, 0, stream, task);
+    launch_kernel<edit_kernel>("edit", task.count, kThreads, 0, stream, task);
   }
-  groups_kernel<<<slices, kThreads, 0, stream>>>(task);
-  insist_launched("groups");
+  launch_kernel<groups_kernel>("groups", slices, kThreads, 0, stream, task);
   if (task.any_over_all) {
-    over_all_kernel<<<slices, kThreads, 0, stream>>>(task);
-    insist_launched("over_all");
+    launch_kernel<over_all_kernel>("over_all", slices, kThreads, 0, stream, task);
   }
   const int bytes = kDrawCandidatesMax * 8 + draw_groups(task.vocab_size) * 4;
   static const int allowed = [] {
@@ -463,8 +465,7 @@ void draw(const DrawTask& task, StreamHandle stream) {
     return most;
   }();
   static_cast<void>(allowed);
-  choose_kernel<<<task.count, kThreads, bytes, stream>>>(task);
-  insist_launched("choose");
+  launch_kernel<choose_kernel>("choose", task.count, kThreads, bytes, stream, task);
 }
 
 }  // namespace minimax::backend::cuda
