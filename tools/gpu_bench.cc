@@ -2,7 +2,7 @@
 // prompt, each once with a sample a sequence and once without (the layers alone). K and V of the context are
 // zeros and the tokens are made up: the same bytes and operations as real ones.
 //
-//   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl
+//   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl      decode steps also as graphs
 //   gpu_bench MODEL ARITHMETIC profile SEQUENCES,CONTEXT,ROWS     two steps without samples, for a profiler
 //
 // A JSON line a setting is appended to RESULTS. Weights are re-read by every step and are larger than the L2
@@ -18,6 +18,7 @@
 #include "backend/cpu/thread_pool.h"
 #include "backend/cuda/device.h"
 #include "backend/cuda/executor.h"
+#include "backend/cuda/forward.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "model/checkpoint.h"
@@ -118,16 +119,20 @@ void run(const std::string& dir, const std::string& arithmetic, const std::strin
       R"("seconds":{:.3f},"gb_per_s":{:.3f}}})",
       device.name, device.driver, commit, config.shape.layers, checkpoint.total_bytes(), load_s,
       static_cast<double>(checkpoint.total_bytes()) / 1e9 / load_s));
-  for (const Setting& setting : settings) {
-    const double layers_ms = time_steps(executor, setting, false),
-                 step_ms = time_steps(executor, setting, true);
-    record(fmt::format(
-        R"({{"kind":"cuda_step","gpu":"{}","driver_cuda":"{}","commit":"{}","layers":{},"experts":{},"hidden":{},)"
-        R"("layout":"tp1","batch":{},"context":{},"rows":{},"kv":"bf16","arithmetic":"{}","graphs":"NONE",)"
-        R"("ms_layers":{:.4f},"ms_a_layer":{:.4f},"ms_step":{:.4f}}})",
-        device.name, device.driver, commit, config.shape.layers, config.shape.experts, config.shape.hidden,
-        setting.sequences, setting.context, setting.sequences * setting.rows, arithmetic, layers_ms,
-        layers_ms / config.shape.layers, step_ms));
+  for (const bool graphs : {false, true}) {
+    for (const Setting& setting : settings) {
+      if (graphs && setting.rows > 1) continue;
+      executor.forward().set_graphs(graphs);
+      const double layers_ms = time_steps(executor, setting, false),
+                   step_ms = time_steps(executor, setting, true);
+      record(fmt::format(
+          R"({{"kind":"cuda_step","gpu":"{}","driver_cuda":"{}","commit":"{}","layers":{},"experts":{},"hidden":{},)"
+          R"("layout":"tp1","batch":{},"context":{},"rows":{},"kv":"bf16","arithmetic":"{}","graphs":"{}",)"
+          R"("ms_layers":{:.4f},"ms_a_layer":{:.4f},"ms_step":{:.4f}}})",
+          device.name, device.driver, commit, config.shape.layers, config.shape.experts, config.shape.hidden,
+          setting.sequences, setting.context, setting.sequences * setting.rows, arithmetic,
+          graphs ? "FULL_DECODE_ONLY" : "NONE", layers_ms, layers_ms / config.shape.layers, step_ms));
+    }
   }
 }
 

@@ -57,6 +57,34 @@ DeviceInfo select_device(int32_t ordinal) {
           .driver = fmt::format("{}.{}", driver / 1000, driver % 1000 / 10)};
 }
 
+Graph::~Graph() {
+  if (handle_ != nullptr) cudaGraphExecDestroy(handle_);
+}
+
+Graph::Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+
+Graph& Graph::operator=(Graph&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  return *this;
+}
+
+void Stream::begin_recording() const {
+  insist(cudaStreamBeginCapture(handle_, cudaStreamCaptureModeThreadLocal), "recording of a step");
+}
+
+Graph Stream::end_recording() const {
+  cudaGraph_t recorded = nullptr;
+  insist(cudaStreamEndCapture(handle_, &recorded), "recording of a step");
+  cudaGraphExec_t ready = nullptr;
+  insist(cudaGraphInstantiate(&ready, recorded, 0), "making a graph of a step");
+  insist(cudaGraphDestroy(recorded), "recording of a step");
+  return Graph(ready);
+}
+
+void Stream::launch(const Graph& graph) const {
+  insist(cudaGraphLaunch(graph.handle(), handle_), "a step's graph");
+}
+
 Stream::Stream() {
   require(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreate");
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 struct CUstream_st;
+struct CUgraphExec_st;
 
 namespace minimax::backend::cuda {
 
@@ -39,6 +40,21 @@ void require(int error, const char* what);
 // insist on the launch just made.
 void insist_launched(const char* kernel);
 
+// Recorded work of a stream, to be launched as one. Its arguments are those of the recording.
+class Graph {
+ public:
+  Graph() = default;
+  explicit Graph(CUgraphExec_st* handle) : handle_(handle) {}
+  ~Graph();
+  Graph(Graph&& other) noexcept;
+  Graph& operator=(Graph&& other) noexcept;
+  bool empty() const { return handle_ == nullptr; }
+  CUgraphExec_st* handle() const { return handle_; }
+
+ private:
+  CUgraphExec_st* handle_ = nullptr;
+};
+
 class Stream {
  public:
   Stream();
@@ -47,6 +63,11 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
   StreamHandle handle() const { return handle_; }
   void wait() const;  // until all work is done
+
+  // Between the two, work is recorded instead of done.
+  void begin_recording() const;
+  Graph end_recording() const;
+  void launch(const Graph& graph) const;
 
   void to_device(void* to, const void* from, int64_t bytes) const;  // from: pinned, untouched until wait()
   void to_host(void* to, const void* from, int64_t bytes) const;    // to: pinned

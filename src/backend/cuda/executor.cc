@@ -91,6 +91,7 @@ struct CudaExecutor::Impl {
         threads(own.threads),
         slots(own.slot_count, own.vocab_size),
         logits(int64_t{kHostRows} * own.vocab_size * 4, "logits on the host") {
+    forward.set_graphs(own.graphs);
     const cpu::Kernels& kernels = cpu::kernels_of(cpu::choose_isa(""));
     for (int32_t i = 0; i < threads.size(); ++i) samplers.emplace_back(kernels, own.vocab_size);
   }
@@ -366,6 +367,7 @@ executor::Report CudaExecutor::report() const {
       {"KV blocks", fmt::format("{} of {} tokens, {}", own.limits.block_count, own.limits.block_tokens,
                                 mib(own.kv.bytes()))},
       {"activations", mib(own.forward.buffer_bytes())},
+      {"graphs", own.options.graphs ? "of decode steps" : "none"},
       {"sampling", fmt::format("on the device, {}; log-probabilities on the host, {} threads",
                                mib(own.device_sampler.buffer_bytes()), own.threads.size())}};
 }

@@ -33,6 +33,7 @@ struct CudaOptions {
   int32_t context_tokens_max = 0;
   int32_t vocab_size = 0;  // ids the tokenizer knows; at most the model's vocab_rows
   int32_t logprobs_max = 20;
+  bool graphs = true;  // decode steps as CUDA graphs (forward.h); tokens are the same without
 };
 
 class CudaExecutor final : public executor::Executor {

@@ -219,6 +219,24 @@ TEST_F(CudaExecutorTest, FormsOfAttentionAreOneTree) {
     expect_same(generated_alone(setting, 1, 1024, 1, form), whole);
 }
 
+TEST_F(CudaExecutorTest, GraphsChangeNoBit) {
+  for (const Setting& setting : settings()) {
+    SCOPED_TRACE(name_of(setting));
+    CudaOptions options = options_of(setting);
+    // Over the border of a leaf, so that a recorded form is left for another one.
+    constexpr int32_t kOutputs = 60, kStart = 4 * kLeafKeys - 30;
+    Sequence with(0, some_tokens(kStart, 1), 3), without = with;
+    CudaExecutor recording(*setting.model, options);
+    generate(recording, with, seeded(), 1024, kOutputs);
+    EXPECT_GT(recording.forward().graph_launches(), kOutputs / 2);
+    options.graphs = false;
+    CudaExecutor eager(*setting.model, options);
+    generate(eager, without, seeded(), 1024, kOutputs);
+    EXPECT_EQ(eager.forward().graph_launches(), 0);
+    expect_same(with, without);
+  }
+}
+
 TEST_F(CudaExecutorTest, BatchMatesChangeNoBit) {
   for (const Setting& setting : settings()) {
     SCOPED_TRACE(name_of(setting));

@@ -25,6 +25,13 @@ static int64_t groups_of(int64_t width) {
   return (width + kScaleCols - 1) / kScaleCols;
 }
 
+// Up by a quarter at most, so that few numbers of leaves are met: a graph is for one of them.
+static int32_t rounded_leaves(int32_t leaves) {
+  int32_t step = 1;
+  while (step * 8 <= leaves) step *= 2;
+  return (leaves + step - 1) / step * step;
+}
+
 template <typename T>
 T* Forward::take(int64_t count) {
   std::byte* const at = measuring_ ? nullptr : arena_.data() + arena_used_;
@@ -116,7 +123,8 @@ void Forward::plan_attention(const StepRows& step) {
     longest = std::max(longest, sequence.first_position + sequence.row_count);
     most_rows = std::max(most_rows, sequence.row_count);
   }
-  leaves_max_ = (longest + kLeafKeys - 1) / kLeafKeys;
+  leaves_max_ = rounded_leaves((longest + kLeafKeys - 1) / kLeafKeys);
+  decode_only_ = most_rows == 1;
   const int64_t partial_bytes = int64_t{rows_} * shape_.q_heads * leaves_max_ * kPartialFloats * 4;
   wide_ = form_ == AttentionForm::kBySize
               ? most_rows > 1
@@ -164,6 +172,36 @@ void Forward::prepare(const StepRows& step) {
 void Forward::run(const StepRows& step) {
   prepare(step);
   if (rows_ == 0) return;
+  if (!launch_graph()) launch_layers();
+}
+
+// False: the step's form is not one for graphs, or it was never met before.
+bool Forward::launch_graph() {
+  if (!graphs_on_ || !decode_only_ || sink_ != nullptr || rows_ > kGraphRowsMax) return false;
+  const StepForm form{rows_, tile_count_, leaves_apart_ ? leaves_max_ : 0, wide_, leaves_apart_};
+  auto found =
+      std::find_if(graphs_.begin(), graphs_.end(), [&](const StepGraph& g) { return g.form == form; });
+  if (found == graphs_.end()) {
+    // By now its kernels may be new to the device, which cannot load them while it records.
+    if (graphs_.size() == kGraphsMax)
+      graphs_.erase(
+          std::min_element(graphs_.begin(), graphs_.end(),
+                           [](const StepGraph& a, const StepGraph& b) { return a.last_use < b.last_use; }));
+    graphs_.push_back({.form = form, .last_use = ++graph_clock_, .graph = {}});
+    return false;
+  }
+  found->last_use = ++graph_clock_;
+  if (found->graph.empty()) {
+    stream_.begin_recording();
+    launch_layers();
+    found->graph = stream_.end_recording();
+  }
+  stream_.launch(found->graph);
+  ++graph_launches_;
+  return true;
+}
+
+void Forward::launch_layers() {
   embed(weights_.embedding(), device_.tokens, rows_, shape_.hidden, h_, stream_.handle());
   tap(taps::kEmbed, h_, rows_, shape_.hidden);
   begin_layers(0);

@@ -23,6 +23,11 @@ struct StepRows {
   std::span<const executor::BlockId> block_table;
 };
 
+// Decode steps are recorded as graphs, one for each form of a step (rows, and how its attention is laid out),
+// when that form comes for the second time. The least recently used is given up.
+inline constexpr size_t kGraphsMax = 128;
+inline constexpr int32_t kGraphRowsMax = 256;
+
 // How a step is launched; no choice changes a bit of a result. For tests; the default chooses by size.
 enum class AttentionForm : uint8_t { kBySize, kWide, kNarrow, kNarrowLeaves, kWideLeaves };
 
@@ -58,6 +63,8 @@ class Forward {
   // Called at every tap after the device has finished it: slow. nullptr: none.
   void set_taps(model::TapSink* sink) { sink_ = sink; }
   void set_attention_form(AttentionForm form) { form_ = form; }
+  void set_graphs(bool on) { graphs_on_ = on; }
+  int64_t graph_launches() const { return graph_launches_; }
 
   int64_t buffer_bytes() const;
 
@@ -68,6 +75,8 @@ class Forward {
   void plan_attention(const StepRows& step);
   void attention_part(int32_t n);
   void experts_part(int32_t n);
+  void launch_layers();
+  bool launch_graph();
   void begin_layers(int32_t n);
   void layer_body(int32_t n, int32_t next);
   ResidualTask norm_task(const float* norm, const Matrix& reader) const;
@@ -112,6 +121,26 @@ class Forward {
   bool wide_ = false;
   bool leaves_apart_ = false;
   int32_t layer_ = -1;
+
+  // What the launches of a step depend on.
+  struct StepForm {
+    int32_t rows = 0;
+    int32_t tiles = 0;
+    int32_t leaves = 0;
+    bool wide = false;
+    bool leaves_apart = false;
+    bool operator==(const StepForm&) const = default;
+  };
+  struct StepGraph {
+    StepForm form;
+    int64_t last_use = 0;
+    Graph graph;  // empty after the first time
+  };
+  std::vector<StepGraph> graphs_;
+  int64_t graph_clock_ = 0;
+  int64_t graph_launches_ = 0;
+  bool graphs_on_ = true;
+  bool decode_only_ = false;
 
   // Buffers in arena_. bf16 unless float.
   uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q_turned_ = nullptr, *k_ = nullptr,
