@@ -19,13 +19,15 @@ MAY_USE = {
     "engine": ["executor", "base"],
     "chat": ["engine", "tokenizer", "executor", "base"],
     "api": ["chat", "engine", "tokenizer", "executor", "base"],
-    "server": ["api", "base"],
+    "net": ["base"],
+    "server": ["api", "net", "base"],
     "backend/common": ["executor", "model", "base"],
     "backend/ref": ["backend/common", "executor", "model", "base"],
     "backend/cpu": ["backend/common", "executor", "model", "base"],
     "backend/cuda": ["backend/common", "backend/cpu", "executor", "model", "base"],
     "backend": ["backend/common", "backend/ref", "backend/cpu", "backend/cuda", "executor", "model", "base"],
     "bench": ["backend", "executor", "model", "base"],
+    "bench/client": ["net", "tokenizer", "base"],
     "cli": None,  # the composition root
 }
 # Headers that a room's sources may not include (its nouns end here).

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
-#include "cli/sse_reader.h"
+#include "net/sse_reader.h"
 
 namespace minimax::cli {
 namespace {
@@ -161,15 +161,16 @@ ChatClient::Answer ChatClient::ask() {
   }
   Answer answer;
   std::string error_body;
-  SseReader reader([&](std::string_view data) {
+  net::SseReader reader;
+  const auto on_event = [&](std::string_view data) {
     if (data == "[DONE]") return;
     const Result<Json> chunk = parse_json(data);
     if (chunk.ok()) show_chunk(*chunk, answer);
-  });
+  };
   const HttpReply reply = http_request(options_.url, "/v1/chat/completions", to_string(request),
                                        headers_of(options_), [&](int status, std::string_view piece) {
                                          if (status == 200) {
-                                           reader.push(piece);
+                                           reader.push(piece, on_event);
                                          } else {
                                            error_body += piece;
                                          }

@@ -7,14 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "net/url.h"
+
 namespace minimax::cli {
 
-struct Url {
-  std::string host, port, path;  // path without a trailing slash, may be empty
-};
-// http://host[:port][/path]; throws UsageError for anything else (https: put the name of the proxy's plain
-// port).
-Url parse_url(std::string_view text);
+using net::parse_url;
+using net::Url;
 
 struct HttpReply {
   int status = 0;            // 0: interrupted before the headers came
