@@ -1,93 +1,57 @@
-// `minimax bench step MODEL`: the executor alone against the speed of the memory.
+// `minimax bench NAME ...`: finds the benchmark.
 
+#include "cli/bench.h"
+
+#include <array>
 #include <cstdio>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "bench/step.h"
-#include "cli/model_location.h"
-#include "cli/verbs.h"
 
 namespace minimax::cli {
 namespace {
 
-constexpr std::string_view kWhat = "What is timed";
-constexpr std::string_view kBackend = "Back-end";
-constexpr std::string_view kOutput = "Output";
-constexpr FlagKind kDone = FlagKind::kDone;
-constexpr Flag kFlags[] = {
-    {"--batch", "", kWhat, kDone, "N", "1 4 16", "sequences of a decode step", false, true},
-    {"--context", "", kWhat, kDone, "N", "1024", "tokens each sequence has", false, true},
-    {"--prefill", "", kWhat, kDone, "N", "256", "rows of a prefill step; 0: none", false, true},
-    {"--steps", "", kWhat, kDone, "N", "20", "timed steps of each setting"},
-    {"--backend", "", kBackend, kDone, "NAME", "cpu", "cpu, cuda or ref"},
-    {"--threads", "", kBackend, kDone, "N", "all cores", "threads"},
-    {"--cpu-isa", "", kBackend, kDone, "NAME", "best", "avx512, avx2 or scalar"},
-    {"--linear-precision", "", kBackend, kDone, "NAME", "by checkpoint", "bf16, w8a16 or w8a8"},
-    {"--results", "", kOutput, kDone, "FILE", "", "append JSON lines"},
-    {"--commit", "", kOutput, kDone, "ID", "", "commit to name in the records"},
-};
-constexpr Verb kVerb{
-    "bench", "step MODEL",
-    "Times decode and prefill steps of the executor alone, beside the bandwidth this machine reads at.",
-    kFlags, 2};
+constexpr Verb kVerb{"bench", "NAME", "Benchmarks: of a server, of its parts, of the executor alone.", {}, 1};
 
-std::vector<int32_t> counts(const Args& args, std::string_view name, std::vector<int32_t> otherwise) {
-  const std::vector<std::string> texts = args.texts(name);
-  if (texts.empty()) return otherwise;
-  std::vector<int32_t> out;
-  for (const std::string& text : texts) {
-    const auto value = parse_count(text);
-    if (!value || *value < 0 || *value > 1 << 24)
-      throw UsageError("{} takes whole numbers, but got \"{}\"", name, text);
-    if (*value > 0) out.push_back(static_cast<int32_t>(*value));
-  }
+std::string names() {
+  std::string out;
+  for (const VerbEntry& entry : all_benchmarks()) out += (out.empty() ? "" : ", ") + std::string(entry.name);
   return out;
 }
 
 }  // namespace
 
-const Verb& bench_step_verb() {
+std::span<const VerbEntry> all_benchmarks() {
+  static constexpr std::array<VerbEntry, 2> kBenchmarks{{
+      {"serve", bench_serve_verb, run_bench_serve},
+      {"step", bench_step_verb, run_bench_step},
+  }};
+  return kBenchmarks;
+}
+
+const Verb& bench_verb() {
   return kVerb;
 }
 
 int run_bench(const Words& words, const Environment& environment) {
-  // Before the flags: those of another benchmark are not in this table.
-  if (!words.empty() && !words.front().starts_with('-') && words.front() != "step") {
-    throw UsageError("\"{}\" is not offered yet; there is: step", words.front());
+  if (words.empty()) throw UsageError("bench what? There are: {}", names());
+  if (words.front() == "--help" || words.front() == "-h") {
+    fmt::print("minimax bench NAME [flags]\n\n");
+    for (const VerbEntry& entry : all_benchmarks()) {
+      fmt::print("  {:<12}{}\n", entry.name, entry.table().summary);
+    }
+    fmt::print("\nminimax bench NAME --help lists the flags of a benchmark.\n");
+    return 0;
   }
-  const Args args = parse_args(kVerb, words);
-  if (print_help(kVerb, args)) return 0;
-  if (args.positionals().empty()) throw UsageError("bench what? Give: step MODEL");
-  if (args.positionals().front() != "step") {
-    throw UsageError("\"{}\" is not offered yet; there is: step", args.positionals().front());
+  std::vector<std::string> known;
+  for (const VerbEntry& entry : all_benchmarks()) {
+    if (words.front() == entry.name) return entry.run({words.begin() + 1, words.end()}, environment);
+    known.emplace_back(entry.name);
   }
-  if (args.positionals().size() < 2) throw UsageError("which model? Give a directory, a hub name, or tiny");
-  const std::string& name = args.positionals()[1];
-  const std::filesystem::path dir = locate_model(name, "main", "", environment);
-  const model::ModelConfig config = model::load_config(dir);
-  const model::Checkpoint checkpoint = model::Checkpoint::open(dir);
-  const model::ModelView view = model::bind_tensors(checkpoint, config.shape);
-
-  constexpr std::string_view kBackends[] = {"cpu", "cuda", "ref"};
-  bench::StepBenchOptions options;
-  options.executor.name = args.choice("--backend", kBackends).value_or("cpu");
-  options.executor.threads = static_cast<int32_t>(args.integer("--threads", 1, 1024).value_or(0));
-  options.executor.isa = args.text("--cpu-isa").value_or("");
-  options.executor.arithmetic = args.text("--linear-precision").value_or("");
-  options.batches = counts(args, "--batch", options.batches);
-  options.contexts = counts(args, "--context", options.contexts);
-  options.prefills = counts(args, "--prefill", options.prefills);
-  options.steps = static_cast<int32_t>(args.integer("--steps", 1, 100000).value_or(options.steps));
-  options.model_name = name;
-  options.results = args.text("--results").value_or("");
-  options.commit = args.text("--commit").value_or("");
-  bench::run_step_bench(view, options, [](const std::string& line) {
-    fmt::print("{}\n", line);
-    std::fflush(stdout);
-  });
-  return 0;
+  const std::string near = nearest(words.front(), known);
+  throw UsageError("there is no benchmark \"{}\"{}; there are: {}", words.front(),
+                   near.empty() ? "" : " (did you mean " + near + "?)", names());
 }
 
 }  // namespace minimax::cli

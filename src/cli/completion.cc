@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "cli/verbs.h"
+#include "cli/bench.h"
 
 namespace minimax::cli {
 namespace {
@@ -17,6 +17,9 @@ constexpr Verb kVerb{"completion",
 
 std::string words_of(const Verb& verb) {
   std::string out = "--help";
+  if (verb.name == "bench") {
+    for (const VerbEntry& entry : all_benchmarks()) out += " " + std::string(entry.name);
+  }
   for (const Flag& flag : verb.flags) {
     if (flag.kind == FlagKind::kRefused) continue;
     out += " " + std::string(flag.name);
@@ -31,6 +34,10 @@ std::string bash_script() {
     verbs += std::string(entry.name) + " ";
     cases += "    " + std::string(entry.name) + ") words=\"" + words_of(entry.table()) + "\" ;;\n";
   }
+  std::string bench_cases;
+  for (const VerbEntry& entry : all_benchmarks()) {
+    bench_cases += "      " + std::string(entry.name) + ") words=\"" + words_of(entry.table()) + "\" ;;\n";
+  }
   return "_minimax() {\n"
          "  local current=${COMP_WORDS[COMP_CWORD]} words\n"
          "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
@@ -42,6 +49,15 @@ std::string bash_script() {
          "  case ${COMP_WORDS[1]} in\n" +
          cases +
          "  esac\n"
+         "  if [ \"${COMP_WORDS[1]}\" = bench ] && [ \"$COMP_CWORD\" -gt 2 ]; then\n"
+         "    case ${COMP_WORDS[2]} in\n" +
+         bench_cases +
+         "    esac\n"
+         "  fi\n"
+         "  if [ \"${COMP_WORDS[1]}\" = bench ] && [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+         "    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+         "    return\n"
+         "  fi\n"
          "  case $current in\n"
          "    -*) COMPREPLY=($(compgen -W \"$words\" -- \"$current\")) ;;\n"
          "    *) COMPREPLY=($(compgen -f -- \"$current\")) ;;\n"
@@ -57,9 +73,9 @@ std::string fish_script() {
     return "'" + out + "'";
   };
   std::string out;
-  for (const VerbEntry& entry : all_verbs()) {
+  const auto add = [&](const VerbEntry& entry, const std::string& parent) {
     const Verb& verb = entry.table();
-    out += "complete -c minimax -n __fish_use_subcommand -a " + std::string(entry.name) + " -d " +
+    out += "complete -c minimax -n " + parent + " -a " + std::string(entry.name) + " -d " +
            quoted(verb.summary) + "\n";
     for (const Flag& flag : verb.flags) {
       if (flag.kind == FlagKind::kRefused) continue;
@@ -67,7 +83,9 @@ std::string fish_script() {
              std::string(flag.name.substr(2)) + (flag.metavar.empty() ? "" : " -r") + " -d " +
              quoted(flag.help) + "\n";
     }
-  }
+  };
+  for (const VerbEntry& entry : all_verbs()) add(entry, "__fish_use_subcommand");
+  for (const VerbEntry& entry : all_benchmarks()) add(entry, "'__fish_seen_subcommand_from bench'");
   return out;
 }
 

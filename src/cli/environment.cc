@@ -20,6 +20,7 @@ Environment read_environment() {
   environment.hf_hub_cache = variable("HF_HUB_CACHE");
   environment.xdg_cache_home = variable("XDG_CACHE_HOME");
   environment.api_key = variable("VLLM_API_KEY");
+  environment.openai_api_key = variable("OPENAI_API_KEY");
   environment.use_deep_gemm = variable("VLLM_USE_DEEP_GEMM");
   environment.no_color = !variable("NO_COLOR").empty();
   std::error_code code;

@@ -11,6 +11,7 @@ struct Environment {
   std::string hf_hub_cache;       // HF_HUB_CACHE
   std::string xdg_cache_home;     // XDG_CACHE_HOME
   std::string api_key;            // VLLM_API_KEY
+  std::string openai_api_key;     // OPENAI_API_KEY: what clients send
   std::string use_deep_gemm;      // VLLM_USE_DEEP_GEMM
   bool no_color = false;          // NO_COLOR is set and not empty
   std::string executable_folder;  // of the running binary

@@ -18,7 +18,7 @@ std::span<const VerbEntry> all_verbs() {
       {"parse", parse_verb, run_parse},
       {"inspect", inspect_verb, run_inspect},
       {"synth", synth_verb, run_synth},
-      {"bench", bench_step_verb, run_bench},
+      {"bench", bench_verb, run_bench},
       {"completion", completion_verb, run_completion},
   }};
   return kVerbs;

@@ -27,7 +27,7 @@ const Verb& render_verb();
 const Verb& parse_verb();
 const Verb& inspect_verb();
 const Verb& synth_verb();
-const Verb& bench_step_verb();
+const Verb& bench_verb();
 const Verb& completion_verb();
 
 struct VerbEntry {

@@ -47,7 +47,7 @@ def refused(*words, code, says, **more):
 def flags_of(verb):
     """The rows of --help: flag name -> its whole text."""
     rows, name = {}, None
-    for line in run(verb, "--help").stdout.splitlines():
+    for line in run(*verb.split(), "--help").stdout.splitlines():
         head = re.match(r"  --(\[no-\])?([a-z0-9-]+)", line)
         if head:
             name = "--" + head[2]

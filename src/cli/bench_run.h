@@ -1,0 +1,48 @@
+#pragma once
+// A benchmark of a server, prepared once and run once or several times (bench serve, bench sweep).
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/bench_options.h"
+
+namespace minimax::cli {
+
+class ServeBench {
+ public:
+  // Asks the server for its model if none is named, finds the tokenizer, makes the scripts, waits until the
+  // server is ready if that is wanted. Throws Error.
+  ServeBench(BenchServeOptions options, const Environment& environment);
+
+  const BenchServeOptions& options() const { return options_; }
+
+  // Warms up and measures. Prints what is going on to standard error, nothing to standard output.
+  struct Outcome {
+    bench::ServeResult result;
+    bool interrupted = false;
+  };
+  Outcome run(int64_t concurrency_max, const bench::ArrivalOptions& arrivals);
+
+  // 0: all requests succeeded; 1: some did not; 130: interrupted. Prints the distinct errors, and a warning
+  // if the client's own times are not to be trusted, to standard error.
+  static int report(const Outcome& outcome);
+
+ private:
+  void find_model();
+  void find_tokenizer(const Environment& environment);
+  void make_scripts(const Environment& environment);
+  void wait_until_ready();
+  bench::LoadResult load(std::span<const bench::Script> scripts, bench::LoadOptions load_options);
+
+  BenchServeOptions options_;
+  net::Url root_;  // of /metrics and /tokenize: without the /v1 of a base URL
+  std::unique_ptr<bench::TokenText> text_;
+  std::vector<bench::Script> scripts_;
+};
+
+// Writes to --result-dir/--result-filename (or the default name), appending if asked for; says where. Throws
+// Error if it cannot.
+void save_result(const BenchServeOptions& options, const bench::ServeResult& result);
+
+}  // namespace minimax::cli
