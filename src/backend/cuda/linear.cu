@@ -20,246 +20,12 @@
 #include "backend/cuda/bf16.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/linear_ring.cuh"
 #include "backend/cuda/mma.cuh"
 
 namespace minimax::backend::cuda {
 
 namespace {
-
-constexpr int kFeatures = 16;     // of a tile
-constexpr int kFeatureTiles = 8;  // of a CTA and stage
-constexpr int kSegments = 4;      // of kSplit
-constexpr int kItemsEnough = 264;  // below this kSplit, where it can
-
-__host__ __device__ inline int segments_of(int chains) {
-  return chains >= 12 && chains % kSegments == 0 ? kSegments : 1;
-}
-
-// What one CTA holds. A stage: weights [128 rows][a chain], x [chains][columns][a chain], scales.
-template <WeightKind kKind, int kTiles, bool kSplit>
-struct Layout {
-  static constexpr int kElementBytes = kKind == WeightKind::kE4m3 ? 1 : 2;
-  static constexpr int kColumns = kTiles * 8;
-  // Tiles of features of a warp: two share the reading of x, which bounds wide tiles.
-  static constexpr int kM = kTiles > 2 ? 2 : 1;
-  static constexpr int kWarps = kFeatureTiles / kM;
-  static constexpr int kThreads = kWarps * 32;
-  static constexpr int kChains = kSplit ? kSegments : 1;   // of a stage
-  static constexpr int kRows = kFeatureTiles * kFeatures;  // of weights a stage
-  static constexpr int kItemFeatures = kRows / kChains;
-  static constexpr int kRowBytes = kScaleCols * kElementBytes;
-  static constexpr int kXRowBytes = kScaleCols * 2;
-  static constexpr int kXOffset = kRows * kRowBytes;
-  static constexpr int kScaleOffset = kXOffset + kChains * kColumns * kXRowBytes;
-  static constexpr int kStageBytes = kScaleOffset + 4 * (kFeatureTiles + kChains * kColumns);
-  static constexpr int kCtas = 2;  // of a multiprocessor
-  static constexpr int kBudget = 104 * 1024;
-  static constexpr int kStages = kBudget / kStageBytes < 6 ? kBudget / kStageBytes : 6;
-  static constexpr int kExchangeBytes = kSplit ? kRows * (kColumns + 1) * 4 : kRows / 2 * (kColumns + 2) * 2;
-  static constexpr int kSharedBytes = kStages * kStageBytes + kExchangeBytes;
-  static_assert(kStages >= 2 && kStageBytes % 16 == 0);
-  // 16-byte copies of a thread.
-  static constexpr int kRowChunks = kRowBytes / 16;
-  static constexpr int kRowStep = kThreads / kRowChunks;
-  static constexpr int kWeightCopies = kRows / kRowStep;
-  static constexpr int kXChunks = kXRowBytes / 16;
-  static constexpr int kColumnStep = kThreads / kXChunks;
-  static constexpr int kXCopies = kChains * kColumns / kColumnStep;
-  static_assert(!kSplit || kColumns == kColumnStep);
-};
-
-template <WeightKind kKind>
-__device__ inline Pairs load_weight(const char* base, int row, int half, int quad) {
-  if constexpr (kKind == WeightKind::kBf16) {
-    return load_bf16(base, row, half * 8 + quad * 2);
-  } else {
-    const uint4 codes = *reinterpret_cast<const uint4*>(base + swizzled<128>(row, half * 4 + quad));
-    const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
-    Pairs out;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      out.pair[2 * i] = widen_e4m3(__byte_perm(words[i], 0, 0x1404));
-      out.pair[2 * i + 1] = widen_e4m3(__byte_perm(words[i], 0, 0x3424));
-    }
-    return out;
-  }
-}
-
-struct Item {
-  PartTile tile;
-  int output;
-  int feature;  // the first
-};
-
-// Features of an item: with swiglu half of its weights are the gate's, half up's.
-__host__ __device__ inline int item_features(const LinearTask& task, int features) {
-  return task.swiglu ? features / 2 : features;
-}
-__host__ __device__ inline int items_of(int out, int features) {
-  return (out + features - 1) / features;
-}
-__host__ __device__ inline int items_a_tile(const LinearTask& task, int features) {
-  const int each = item_features(task, features);
-  int items = 0;
-  for (int i = 0; i < (task.swiglu ? 1 : task.output_count); ++i)
-    items += items_of(task.outputs[i].weight.out, each);
-  return items;
-}
-
-// Items of dense weights go through all tiles of columns before the next features: the weights come from L2
-// then. Experts' tiles have weights of their own.
-template <typename L>
-__device__ inline Item item_at(const LinearTask& task, int index, int tile_items) {
-  Item item{};
-  if (task.tiles != nullptr) {
-    item.tile = task.tiles[index / tile_items];
-    item.feature = index % tile_items;
-  } else {
-    const int tiles = (task.rows + L::kColumns - 1) / L::kColumns;
-    item.tile.begin = index % tiles * L::kColumns;
-    item.tile.count = min(L::kColumns, task.rows - item.tile.begin);
-    item.feature = index / tiles;
-  }
-  const int each = item_features(task, L::kItemFeatures);
-  while (!task.swiglu && item.feature >= items_of(task.outputs[item.output].weight.out, each))
-    item.feature -= items_of(task.outputs[item.output++].weight.out, each);
-  item.feature *= each;
-  return item;
-}
-
-__device__ inline int64_t x_row(const LinearTask& task, const PartTile& tile, int column) {
-  const int at = tile.begin + column;
-  return task.tiles == nullptr ? at : task.parts[at] / task.x_divisor;
-}
-__device__ inline int64_t y_row(const LinearTask& task, const PartTile& tile, int column) {
-  const int at = tile.begin + column;
-  return task.tiles == nullptr ? at : task.parts[at];
-}
-
-__device__ inline void store(const LinearOutput& output, int feature, int64_t row, float value) {
-  if (feature >= output.weight.out) return;
-  if (output.y_bf16 != nullptr) {
-    output.y_bf16[row * output.y_stride + feature] = narrow(value);
-  } else {
-    output.y_f32[row * output.y_stride + feature] = value;
-  }
-}
-
-// The side of the ring that is filled: a thread's part of the chains of one item after the other.
-template <WeightKind kKind, int kTiles, bool kSplit>
-class Loader {
-  using L = Layout<kKind, kTiles, kSplit>;
-
- public:
-  __device__ Loader(const LinearTask& task, int items, int tile_items, int chains)
-      : task_(task),
-        items_(items),
-        tile_items_(tile_items),
-        chains_(chains),
-        chains_each_(chains / L::kChains),
-        index_(static_cast<int>(blockIdx.x)) {
-    if (index_ < items_) start_item();
-  }
-
-  // The next chain, or nothing after the last item.
-  __device__ void fill(char* stage) {
-    if (index_ < items_) {
-      fill_weights(stage);
-      fill_x(stage + L::kXOffset);
-      fill_scales(stage + L::kScaleOffset);
-      if (++chain_ == chains_each_) {
-        chain_ = 0;
-        index_ += gridDim.x;
-        if (index_ < items_) start_item();
-      }
-    }
-    copies_commit();
-  }
-
- private:
-  __device__ void start_item() {
-    const int thread = threadIdx.x;
-    const Item item = item_at<L>(task_, index_, tile_items_);
-    count_ = item.tile.count;
-    const LinearOutput& first = task_.outputs[item.output];
-    const LinearOutput& second = task_.outputs[task_.swiglu ? 1 : item.output];
-    const int64_t row_bytes = int64_t{first.weight.in} * L::kElementBytes;
-    in_ = first.weight.in;
-    features_left_ = first.weight.out - item.feature;
-    const int64_t offset = item.tile.expert * first.weight.expert_elements() * L::kElementBytes +
-                           (item.feature + thread / L::kRowChunks) * row_bytes;
-    lower_ = static_cast<const char*>(first.weight.data) + offset;
-    upper_ =
-        static_cast<const char*>(second.weight.data) + offset + (task_.swiglu ? 0 : L::kRows / 2 * row_bytes);
-#pragma unroll
-    for (int i = 0; i < (kSplit ? 1 : L::kXCopies); ++i) {
-      const int column = thread / L::kXChunks + i * L::kColumnStep;
-      x_rows_[i] = column < count_ ? static_cast<int32_t>(x_row(task_, item.tile, column)) : -1;
-    }
-    scale_ = nullptr;
-    if (thread < L::kChains * L::kColumns) {
-      const int column = thread % L::kColumns, segment = thread / L::kColumns;
-      if (task_.x_scales != nullptr && column < count_)
-        scale_ = task_.x_scales + x_row(task_, item.tile, column) * chains_ + segment * chains_each_;
-    } else if (kKind == WeightKind::kE4m3 && thread >= L::kThreads - kFeatureTiles) {
-      const int tile = thread - (L::kThreads - kFeatureTiles);
-      const int segment = kSplit ? tile / 2 : 0;
-      const int local = kSplit ? tile % 2 : task_.swiglu ? tile % (kFeatureTiles / 2) : tile;
-      const Matrix& w = tile < kFeatureTiles / 2 ? first.weight : second.weight;
-      // A tile of 16 features lies in one row of scale blocks.
-      const int feature = min(item.feature + local * kFeatures, w.out - 1);
-      scale_ = w.scales + item.tile.expert * w.expert_scales() + feature / w.block_rows * chains_ +
-               segment * chains_each_;
-    }
-  }
-
-  __device__ void fill_weights(char* to) const {
-    const int chunk = threadIdx.x % L::kRowChunks, first_row = threadIdx.x / L::kRowChunks;
-    const int64_t step_bytes = int64_t{L::kRowStep} * in_ * L::kElementBytes;
-    constexpr int kCopiesAChain = L::kItemFeatures / L::kRowStep;  // kSplit
-    constexpr int kHalf = L::kWeightCopies / 2;
-#pragma unroll
-    for (int i = 0; i < L::kWeightCopies; ++i) {
-      const int segment = kSplit ? i / kCopiesAChain : 0;
-      const int step = kSplit ? i % kCopiesAChain : i % kHalf;
-      const bool upper = !kSplit && i >= kHalf;
-      const int k_byte = (segment * chains_each_ + chain_) * L::kRowBytes + chunk * 16;
-      const int feature = first_row + step * L::kRowStep + (upper && !task_.swiglu ? L::kRows / 2 : 0);
-      const bool inside = feature < features_left_ && k_byte < in_ * L::kElementBytes;
-      const char* const from = (upper ? upper_ : lower_) + step * step_bytes + k_byte;
-      copy_16(to + swizzled<L::kRowBytes>(first_row + i * L::kRowStep, chunk),
-              inside ? from : static_cast<const char*>(task_.outputs[0].weight.data), inside);
-    }
-  }
-
-  __device__ void fill_x(char* to) const {
-    const int chunk = threadIdx.x % L::kXChunks, first_column = threadIdx.x / L::kXChunks;
-#pragma unroll
-    for (int i = 0; i < L::kXCopies; ++i) {
-      const int32_t row = x_rows_[kSplit ? 0 : i];
-      if (row < 0) continue;  // what the column gives is not stored
-      const int k = ((kSplit ? i * chains_each_ : 0) + chain_) * kScaleCols + chunk * 8;
-      copy_16(to + swizzled<L::kXRowBytes>(first_column + i * L::kColumnStep, chunk),
-              task_.x + int64_t{row} * in_ + (k < in_ ? k : 0), k < in_);
-    }
-  }
-
-  __device__ void fill_scales(char* to) const {
-    if (scale_ == nullptr) return;
-    const int thread = threadIdx.x;
-    const int first_tile = L::kThreads - kFeatureTiles;
-    const int place = thread >= first_tile ? thread - first_tile : kFeatureTiles + thread;
-    copy_4(to + place * 4, scale_ + chain_);
-  }
-
-  const LinearTask& task_;
-  const int items_, tile_items_, chains_, chains_each_;
-  int index_, chain_ = 0;
-  int count_ = 0, in_ = 0, features_left_ = 0;
-  const char *lower_ = nullptr, *upper_ = nullptr;
-  int32_t x_rows_[kSplit ? 1 : L::kXCopies] = {};
-  const float* scale_ = nullptr;
-};
 
 // One chain of this warp onto `sum`. Tiles of columns go in groups whose products are independent of each
 // other: one alone would wait for the tensor cores' latency.
@@ -313,68 +79,6 @@ __device__ inline void add_chain(const char* stage, int tiles, bool x_scaled, fl
   }
 }
 
-// A warp's totals to y.
-template <int kTiles, int kM>
-__device__ inline void store_totals(const LinearTask& task, const Item& item,
-                                    const float (&total)[kM][kTiles][4]) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
-  const LinearOutput& output = task.outputs[item.output];
-#pragma unroll
-  for (int n = 0; n < kTiles; ++n)
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int column = n * 8 + quad * 2 + i;
-      if (column >= item.tile.count) continue;
-      const int64_t row = y_row(task, item.tile, column);
-#pragma unroll
-      for (int m = 0; m < kM; ++m)
-#pragma unroll
-        for (int high = 0; high < 2; ++high)
-          store(output, item.feature + (warp * kM + m) * kFeatures + group + high * 8, row,
-                total[m][n][high * 2 + i]);
-    }
-}
-
-// silu(gate) * up: the upper warps meet the gates of the lower ones in shared memory.
-template <int kTiles, int kM>
-__device__ inline void store_swiglu(const LinearTask& task, const Item& item,
-                                    const float (&total)[kM][kTiles][4], char* exchange) {
-  constexpr int kStride = kTiles * 8 + 2, kWarps = kFeatureTiles / kM;
-  auto* const gates = reinterpret_cast<uint16_t*>(exchange);  // [features][columns]
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
-  const int local = warp % (kWarps / 2) * kM * kFeatures + group;
-  const bool is_gate = warp < kWarps / 2;
-  const LinearOutput& output = task.outputs[0];
-#pragma unroll
-  for (int m = 0; m < kM; ++m)
-#pragma unroll
-    for (int n = 0; n < kTiles; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e)
-        if (is_gate)
-          gates[(local + m * kFeatures + e / 2 * 8) * kStride + n * 8 + quad * 2 + e % 2] =
-              narrow(total[m][n][e]);
-  __syncthreads();
-  if (is_gate) return;
-#pragma unroll
-  for (int n = 0; n < kTiles; ++n)
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int column = n * 8 + quad * 2 + i;
-      if (column >= item.tile.count) continue;
-      const int64_t row = y_row(task, item.tile, column);
-#pragma unroll
-      for (int m = 0; m < kM; ++m)
-#pragma unroll
-        for (int high = 0; high < 2; ++high) {
-          const int feature = local + m * kFeatures + high * 8;
-          const float gate = widen(gates[feature * kStride + column]);
-          const float up = widen(narrow(total[m][n][high * 2 + i]));
-          store(output, item.feature + feature, row, gate / (1.0f + expf(-gate)) * up);
-        }
-    }
-}
-
 // The four segments of a feature, a warp each, in order.
 template <int kTiles>
 __device__ inline void store_segments(const LinearTask& task, const Item& item,
@@ -404,18 +108,23 @@ template <WeightKind kKind, int kTiles, bool kSplit>
 __global__ void __launch_bounds__((Layout<kKind, kTiles, kSplit>::kThreads),
                                   (Layout<kKind, kTiles, kSplit>::kCtas))
     linear_kernel(const __grid_constant__ LinearTask task) {
-  wait_for_previous();
   using L = Layout<kKind, kTiles, kSplit>;
   extern __shared__ __align__(16) char shared[];
   char* const exchange = shared + L::kStages * L::kStageBytes;
   const int chains = static_cast<int>(task.outputs[0].weight.scale_cols());
   const int chains_each = chains / L::kChains, segment_chains = chains / segments_of(chains);
   const int tile_items = items_a_tile(task, L::kItemFeatures);
-  const int tiles = task.tiles != nullptr ? *task.tile_count : (task.rows + L::kColumns - 1) / L::kColumns;
+  // Which experts there are is for the launch before to say, which weights of a dense layer is not.
+  const bool dense = task.tiles == nullptr, ahead = dense && chains_each >= L::kStages - 1;
+  if (!dense) wait_for_previous();
+  const int tiles = dense ? (task.rows + L::kColumns - 1) / L::kColumns : *task.tile_count;
   const int items = tiles * tile_items;
-  Loader<kKind, kTiles, kSplit> loader(task, items, tile_items, chains);
+  Loader<L> loader(task, items, tile_items, chains);
 #pragma unroll 1
-  for (int i = 0; i < L::kStages - 1; ++i) loader.fill(shared + i * L::kStageBytes);
+  for (int i = 0; ahead && i < L::kStages - 1; ++i) loader.fill_ahead(shared + i * L::kStageBytes, i);
+  if (dense) wait_for_previous();
+#pragma unroll 1
+  for (int i = 0; i < L::kStages - 1; ++i) loader.fill(shared + i * L::kStageBytes, !ahead);
   int stage = 0;
   for (int index = blockIdx.x; index < items; index += gridDim.x) {
     const Item item = item_at<L>(task, index, tile_items);
@@ -520,23 +229,31 @@ void launch(const LinearTask& task, StreamHandle stream) {
 
 template <WeightKind kKind>
 void choose(const LinearTask& task, StreamHandle stream) {
-  const int columns = task.tiles != nullptr ? task.tile_rows : task.rows;
-  const bool can_split =
-      !task.swiglu && segments_of(static_cast<int>(task.outputs[0].weight.scale_cols())) == kSegments;
-  if (columns > 16) {
-    launch<kKind, 8, false>(task, stream);
-  } else if (can_split && task.tiles == nullptr &&
-             items_a_tile(task, kFeatureTiles * kFeatures) < kItemsEnough) {
-    launch<kKind, 2, true>(task, stream);
+  const bool dense = task.tiles == nullptr;
+  const int columns = dense ? task.rows : task.tile_rows;
+  const bool can_split = dense && !task.swiglu &&
+                         segments_of(static_cast<int>(task.outputs[0].weight.scale_cols())) == kSegments;
+  const int items = items_a_tile(task, kFeatureTiles * kFeatures);  // without a split, a tile of columns
+  if (columns <= 16) {
+    if (can_split && items < kItemsEnough) {
+      launch<kKind, 2, true>(task, stream);
+    } else {
+      launch<kKind, 2, false>(task, stream);
+    }
+  } else if (can_split && items * ((columns + 63) / 64) < kItemsEnough / 2) {
+    launch<kKind, 4, true>(task, stream);
+  } else if (columns <= 32) {
+    launch<kKind, 4, false>(task, stream);
   } else {
-    launch<kKind, 2, false>(task, stream);
+    launch<kKind, 8, false>(task, stream);
   }
 }
 
 }  // namespace
 
 int32_t tile_rows(int64_t parts, int32_t experts) {
-  return parts <= int64_t{8} * experts ? 16 : 64;
+  const int64_t each = parts / experts;  // so that few experts have more than a tile
+  return each <= 8 ? 16 : each <= 20 ? 32 : 64;
 }
 
 void linear(const LinearTask& task, StreamHandle stream) {
