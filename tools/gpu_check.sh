@@ -72,7 +72,7 @@ done
 check bench_w8a8 120 "$bin/gpu_bench" "$work/two_layers" w8a8 "$commit" "$out/bench.jsonl"
 check bench_w8a16 120 "$bin/gpu_bench" "$work/two_layers" w8a16 "$commit" "$out/bench.jsonl"
 if command -v ncu >/dev/null; then
-  for setting in 1,2560,1 10,2560,1 1,0,2048; do
+  for setting in 1,2560,1 10,2560,1 32,2560,1 256,1024,1 1,0,512 1,0,2048; do
     check "profile_$setting" 100 ncu --csv --metrics gpu__time_duration.sum,dram__bytes_read.sum \
       "$bin/gpu_bench" "$work/two_layers" w8a8 profile $setting
   done
