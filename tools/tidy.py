@@ -28,6 +28,9 @@ MAY_USE = {
     "backend": ["backend/common", "backend/ref", "backend/cpu", "backend/cuda", "executor", "model", "base"],
     "bench": ["backend", "executor", "model", "base"],
     "bench/client": ["net", "tokenizer", "base"],
+    "bench/frontend": ["server", "api", "chat", "engine", "tokenizer", "executor", "base"],
+    "bench/offline": ["engine", "executor", "base"],
+    "bench/report": ["base"],
     "cli": None,  # the composition root
 }
 # Headers that a room's sources may not include (its nouns end here).

@@ -23,8 +23,12 @@ std::string names() {
 }  // namespace
 
 std::span<const VerbEntry> all_benchmarks() {
-  static constexpr std::array<VerbEntry, 2> kBenchmarks{{
+  static constexpr std::array<VerbEntry, 6> kBenchmarks{{
       {"serve", bench_serve_verb, run_bench_serve},
+      {"sweep", bench_sweep_verb, run_bench_sweep},
+      {"throughput", bench_throughput_verb, run_bench_throughput},
+      {"latency", bench_latency_verb, run_bench_latency},
+      {"frontend", bench_frontend_verb, run_bench_frontend},
       {"step", bench_step_verb, run_bench_step},
   }};
   return kBenchmarks;

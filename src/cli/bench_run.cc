@@ -1,5 +1,6 @@
 #include "cli/bench_run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -179,7 +180,14 @@ void ServeBench::wait_until_ready() {
   }
 }
 
-ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::ArrivalOptions& arrivals) {
+ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::ArrivalOptions& arrivals,
+                                    Part part) {
+  const std::span<const bench::Script> all(scripts_);
+  // Files may hold fewer requests than were asked for.
+  const auto begin = std::min(static_cast<size_t>(part.begin), all.size());
+  const std::span<const bench::Script> scripts =
+      part.count == 0 ? all
+                      : all.subspan(begin, std::min(static_cast<size_t>(part.count), all.size() - begin));
   Outcome out;
   bench::ServeResult& result = out.result;
   result.concurrency_max = concurrency_max;
@@ -203,16 +211,16 @@ ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::Arriva
   load_options.concurrency_max = concurrency_max;
   load_options.request_id_prefix = options_.request_id_prefix;
   if (options_.self_timed) {
-    for (const bench::Script& script : scripts_) load_options.arrivals_s.push_back(script.arrival_s);
+    for (const bench::Script& script : scripts) load_options.arrivals_s.push_back(script.arrival_s);
   } else {
     load_options.arrivals_s =
-        bench::arrival_times(arrivals, static_cast<int64_t>(scripts_.size()), options_.dataset.seed);
+        bench::arrival_times(arrivals, static_cast<int64_t>(scripts.size()), options_.dataset.seed);
   }
   bench::LoadResult loaded;
   {
     ProgressLine line(options_.progress);
     load_options.on_progress = [&line](const bench::Progress& progress) { line.show(progress); };
-    loaded = load(scripts_, std::move(load_options));
+    loaded = load(scripts, std::move(load_options));
   }
   out.interrupted = loaded.interrupted;
   result.date = local_time();
@@ -220,7 +228,7 @@ ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::Arriva
   result.label = options_.label;
   result.model_id = options_.model;
   result.tokenizer_id = text_ == nullptr ? "" : text_->name();
-  result.num_prompts = options_.dataset.num_prompts;
+  result.num_prompts = part.count == 0 ? options_.dataset.num_prompts : std::ssize(scripts);
   result.metadata = options_.metadata;
   result.percentiles = options_.metrics.percentiles;
   result.metrics_shown = options_.metrics_shown;

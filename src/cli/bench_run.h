@@ -17,12 +17,16 @@ class ServeBench {
 
   const BenchServeOptions& options() const { return options_; }
 
-  // Warms up and measures. Prints what is going on to standard error, nothing to standard output.
+  // Warms up and measures, with all requests or a part of them. Prints what is going on to standard error,
+  // nothing to standard output.
   struct Outcome {
     bench::ServeResult result;
     bool interrupted = false;
   };
-  Outcome run(int64_t concurrency_max, const bench::ArrivalOptions& arrivals);
+  struct Part {
+    int64_t begin = 0, count = 0;  // count 0: all
+  };
+  Outcome run(int64_t concurrency_max, const bench::ArrivalOptions& arrivals, Part part = {0, 0});
 
   // 0: all requests succeeded; 1: some did not; 130: interrupted. Prints the distinct errors, and a warning
   // if the client's own times are not to be trusted, to standard error.

@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -232,3 +234,88 @@ def test_every_benchmark_has_help_and_completion():
         assert max(map(len, help_text.splitlines())) <= 100
         assert f"      {name}) words=" in script
     refused("bench", "sreve", code=2, says=["did you mean serve?"])
+
+
+def test_a_sweep_writes_a_report_and_results_lie_over_each_other(server, tmp_path):
+    done = run("bench", "sweep", "--base-url", server.url, "--concurrencies", "1", "4", "--num-prompts", "4", *SMALL,
+               "--report", tmp_path / "a", "--name", "tiny & co", "--note", "a shared machine")
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()
+    assert rows[0].startswith("| series | load | done |") and len(rows) == 4
+    assert rows[2].startswith("| tiny & co | 1 | 4 | 0 |") and rows[3].startswith("| tiny & co | 4 | 4 | 0 |")
+    results = json.loads((tmp_path / "a/results.json").read_text())
+    assert [point["max_concurrency"] for point in results["points"]] == [1, 4]
+    html = (tmp_path / "a/report.html").read_text()
+    assert "tiny &amp; co" in html and "a shared machine" in html and html.count("<svg ") == 6
+    for name in "throughput_tpot throughput_ttft ttft tpot itl timeline".split():
+        assert (tmp_path / f"a/{name}.svg").read_text().startswith("<svg xmlns=")
+    done = run("bench", "sweep", "--compare", tmp_path / "a/results.json", tmp_path / "a/results.json", "--report",
+               tmp_path / "b")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 6
+    refused("bench", "sweep", "--compare", tmp_path / "a/table.md", "--report", tmp_path / "c", code=1, says=["table.md"])
+    done = run("bench", "sweep", "--base-url", server.url, "--rates", "50", "--num-prompts", "4", *SMALL, "--report",
+               tmp_path / "d")
+    assert done.returncode == 0 and "| tiny | 50 req/s | 4 | 0 |" in done.stdout
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: the report is not opened in a browser (apt-get install chromium)")
+def test_the_report_opens_in_a_browser_and_asks_for_nothing(server, tmp_path):
+    done = run("bench", "sweep", "--base-url", server.url, "--concurrencies", "1", "2", "--num-prompts", "3", *SMALL,
+               "--report", tmp_path / "a")
+    assert done.returncode == 0, done.stderr
+    asked = []
+
+    class Pages(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write((tmp_path / "a/report.html").read_bytes())
+
+        def log_message(self, *_):
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    page = f"http://127.0.0.1:{httpd.server_address[1]}/report.html"
+    # Every other host is unknown to this browser, and every request is in its log of the network.
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking"]
+    shown = subprocess.run([*words, "--dump-dom", page], capture_output=True, text=True, timeout=100)
+    httpd.shutdown()
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("<svg ") == 6 and "Serving benchmark" in shown.stdout
+    assert set(asked) == {"/report.html"}
+    assert "Content Security Policy" not in shown.stderr
+
+
+def test_throughput_and_latency_run_the_engine_alone(tmp_path):
+    small = ["--kv-cache-memory-bytes", "64M", "--max-model-len", "256"]
+    done = run("bench", "throughput", "tiny", "--input-len", "16", "--output-len", "8", "--num-prompts", "10", *small,
+               "--output-json", tmp_path / "t.json")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"Throughput: [\d.]+ requests/s, [\d.]+ total tokens/s, [\d.]+ output tokens/s", lines[0])
+    assert lines[2] == "Total num output tokens:  80"
+    result = json.loads((tmp_path / "t.json").read_text())
+    assert set(result) == {"elapsed_time", "num_requests", "total_num_tokens", "requests_per_second", "tokens_per_second"}
+    done = run("bench", "latency", "--model", "tiny", "--input-len", "8", "--output-len", "4", "--batch-size", "2",
+               "--num-iters", "3", "--num-iters-warmup", "1", *small, "--output-json", tmp_path / "l.json")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["Avg latency"] + [
+        f"{p}% percentile latency" for p in (10, 25, 50, 75, 90, 99)]
+    assert len(json.loads((tmp_path / "l.json").read_text())["latencies"]) == 3
+    refused("bench", "throughput", "tiny", "--input-len", "300", "--num-prompts", "1", *small, code=1, says=["256"])
+    refused("bench", "latency", code=2, says=["which model?"])
+
+
+def test_the_front_end_is_measured_without_a_model(tmp_path):
+    done = run("bench", "frontend", "--streams", "1", "20", "--requests", "40", "--output-json", tmp_path / "f.json")
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in (tmp_path / "f.json").read_text().splitlines()]
+    assert [(r["streams"], r["requests"], r["failed"], r["tokens"]) for r in records] == [(1, 40, 0, 5120), (20, 40, 0, 5120)]
+    refused("bench", "frontend", "--streams", "0", code=2, says=["--streams"])

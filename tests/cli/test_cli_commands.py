@@ -46,6 +46,10 @@ EXPECTED_FLAGS = {
     "bench serve": "backend base-url host port endpoint header model tokenizer max-concurrency request-rate burstiness "
                    "num-prompts dataset-name dataset-path random-input-len random-output-len random-range-ratio seed "
                    "ignore-eos goodput percentile-metrics metric-percentiles save-result metadata extra-body",
+    "bench sweep": "concurrencies rates report compare num-prompts base-url",
+    "bench throughput": "num-prompts input-len output-len dataset-name output-json max-num-seqs kv-cache-memory-bytes",
+    "bench latency": "input-len output-len batch-size num-iters num-iters-warmup output-json threads backend",
+    "bench frontend": "streams answer-tokens step-us output-json",
     "completion": "",
 }
 
