@@ -1,6 +1,7 @@
 #include "server/connection.h"
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 
 #include <boost/asio/dispatch.hpp>
@@ -103,9 +104,10 @@ void Connection::read_some() {
   if (reading_ || closed_) return;
   if (busy_ && !lingering_ && input_.size() >= kAheadBytesMax) return;
   reading_ = true;
+  const auto place = input_.prepare(kReadBytes);
+  read_place_ = place.data();
   socket_.async_read_some(
-      input_.prepare(kReadBytes),
-      [self = shared_from_this()](error_code error, size_t bytes) { self->on_read(error, bytes); });
+      place, [self = shared_from_this()](error_code error, size_t bytes) { self->on_read(error, bytes); });
 }
 
 void Connection::on_read(error_code error, size_t bytes) {
@@ -116,6 +118,10 @@ void Connection::on_read(error_code error, size_t bytes) {
     close();
     return;
   }
+  // A request that was read ahead may have been parsed meanwhile; a buffer that became empty by that begins
+  // at its front again, and what was read lies further back.
+  const auto place = input_.prepare(bytes);
+  if (place.data() != read_place_) std::memmove(place.data(), read_place_, bytes);
   input_.commit(bytes);
   if (lingering_) {
     input_.clear();

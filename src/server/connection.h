@@ -121,6 +121,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::beast::flat_buffer input_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   bool reading_ = false;
+  const void* read_place_ = nullptr;  // in input_, where the read under way writes
   bool expect_seen_ = false;
 
   // The request that is being answered.

@@ -170,6 +170,22 @@ TEST_F(HttpTest, AnswersPipelinedRequestsInTheirOrder) {
   for (int i = 0; i < 200; ++i) EXPECT_EQ(client.reply().body, "POST /" + std::to_string(i) + " 3");
 }
 
+// A client that sends its next request the moment it has the last byte of a stream.
+TEST_F(HttpTest, ARequestReadAheadDoesNotSpoilTheOneAfterIt) {
+  serve();
+  TestClient client(server_->port());
+  const std::string ahead = "POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
+  client.send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(stream_.wait_started());
+  client.send(ahead);
+  std::this_thread::sleep_for(100ms);  // until the server has read it, and waits for more
+  stream_.finish();
+  client.reply();
+  EXPECT_EQ(client.reply().body, "POST /two 3");
+  EXPECT_EQ(client.get("/three").body, "GET /three 0");
+  EXPECT_EQ(client.get("/four").body, "GET /four 0");
+}
+
 TEST_F(HttpTest, TakesARequestByteByByte) {
   serve();
   TestClient client(server_->port());
