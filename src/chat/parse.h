@@ -40,6 +40,8 @@ struct ToolCallDelta {
   bool ends = false;
 };
 
+// What it says, it says in this order: the rest of calls that were open before it, reasoning, content, calls
+// that begin.
 struct ParsedDelta {
   std::string reasoning;
   std::string content;

@@ -19,6 +19,12 @@ Marker MarkerIds::kind(TokenId id) const {
   return Marker::kText;
 }
 
+bool can_append(const ParsedDelta& delta, const ParsedDelta& more) {
+  const bool begins = std::ranges::any_of(delta.calls, &ToolCallDelta::begins);
+  if (begins && !(more.reasoning.empty() && more.content.empty())) return false;
+  return delta.content.empty() || more.reasoning.empty();
+}
+
 void append(ParsedDelta& delta, ParsedDelta more) {
   delta.reasoning += more.reasoning;
   delta.content += more.content;
@@ -49,7 +55,7 @@ Pipeline::Pipeline(const tokenizer::Tokenizer& tokenizer, const MarkerIds& marke
   }
 }
 
-void Pipeline::push(TokenId id, bool hidden, ParsedDelta& delta) {
+void Pipeline::push(TokenId id, bool hidden, std::vector<ParsedDelta>& deltas) {
   if (scanner_.matched()) return;
   if (hidden) return;
   const Marker marker = markers_.kind(id);
@@ -57,17 +63,17 @@ void Pipeline::push(TokenId id, bool hidden, ParsedDelta& delta) {
   if (counts_reasoning_) ++reasoning_tokens_;
   if (marker != Marker::kText) {
     // Half a character before a marker can never be completed.
-    feed(decoder_.flush(), Marker::kText, delta);
+    feed(decoder_.flush(), Marker::kText, deltas);
   }
-  feed(decoder_.push(id), marker, delta);
+  feed(decoder_.push(id), marker, deltas);
 }
 
-void Pipeline::finish(ParsedDelta& delta) {
+void Pipeline::finish(std::vector<ParsedDelta>& deltas) {
   if (!scanner_.matched()) {
-    feed(decoder_.flush(), Marker::kText, delta);
-    release(scanner_.flush(), delta);
+    feed(decoder_.flush(), Marker::kText, deltas);
+    release(scanner_.flush(), deltas);
   }
-  if (parser_) append(delta, parser_->finish());
+  if (parser_) deltas.push_back(parser_->finish());
 }
 
 std::optional<std::string> Pipeline::stopped() const {
@@ -75,38 +81,45 @@ std::optional<std::string> Pipeline::stopped() const {
   return stop_[*scanner_.matched()];
 }
 
-void Pipeline::feed(std::string text, Marker marker, ParsedDelta& delta) {
+void Pipeline::feed(std::string text, Marker marker, std::vector<ParsedDelta>& deltas) {
   if (scanner_.matched()) return;
   if (text.empty()) return;
   waiting_.push_back({text.size(), marker});
-  release(scanner_.push(text), delta);
+  release(scanner_.push(text), deltas);
 }
 
 // `text` is what the scanner let through: the beginning of what is waiting, cut where it pleases.
-void Pipeline::release(std::string_view fresh, ParsedDelta& delta) {
+void Pipeline::release(std::string_view fresh, std::vector<ParsedDelta>& deltas) {
   ready_ += fresh;
   while (!waiting_.empty()) {
     Piece& piece = waiting_.front();
     if (piece.bytes > ready_.size()) {
       // Part of a plain token may go on; a marker goes whole, or as text if a stop string cut it.
       if (!ready_.empty() && (piece.marker == Marker::kText || scanner_.matched())) {
-        parse(ready_, Marker::kText, delta);
+        parse(ready_, Marker::kText, deltas);
         piece.bytes -= ready_.size();
         ready_.clear();
       }
       return;
     }
-    parse(std::string_view(ready_).substr(0, piece.bytes), piece.marker, delta);
+    parse(std::string_view(ready_).substr(0, piece.bytes), piece.marker, deltas);
     ready_.erase(0, piece.bytes);
     waiting_.pop_front();
   }
 }
 
-void Pipeline::parse(std::string_view text, Marker marker, ParsedDelta& delta) {
+void Pipeline::parse(std::string_view text, Marker marker, std::vector<ParsedDelta>& deltas) {
+  ParsedDelta delta;
   if (parser_) {
-    append(delta, parser_->push(text, marker));
+    delta = parser_->push(text, marker);
   } else {
-    delta.content += text;
+    delta.content = text;
+  }
+  if (delta.empty()) return;
+  if (deltas.empty() || !can_append(deltas.back(), delta)) {
+    deltas.push_back(std::move(delta));
+  } else {
+    append(deltas.back(), std::move(delta));
   }
 }
 

@@ -35,10 +35,11 @@ class Pipeline {
  public:
   Pipeline(const tokenizer::Tokenizer& tokenizer, const MarkerIds& markers, const PipelineOptions& options);
 
-  // What became certain with this token. `hidden`: its text is not shown (EOS).
-  void push(tokenizer::TokenId id, bool hidden, ParsedDelta& delta);
+  // Appends what became certain with this token: one delta, or several where one could not keep the order.
+  // `hidden`: its text is not shown (EOS).
+  void push(tokenizer::TokenId id, bool hidden, std::vector<ParsedDelta>& deltas);
   // The end of the sample. Nothing was pushed after a stop string matched.
-  void finish(ParsedDelta& delta);
+  void finish(std::vector<ParsedDelta>& deltas);
 
   // The stop string that was found, once there is one.
   std::optional<std::string> stopped() const;
@@ -53,9 +54,9 @@ class Pipeline {
     size_t bytes = 0;
     Marker marker = Marker::kText;
   };
-  void feed(std::string text, Marker marker, ParsedDelta& delta);
-  void release(std::string_view text, ParsedDelta& delta);
-  void parse(std::string_view text, Marker marker, ParsedDelta& delta);
+  void feed(std::string text, Marker marker, std::vector<ParsedDelta>& deltas);
+  void release(std::string_view text, std::vector<ParsedDelta>& deltas);
+  void parse(std::string_view text, Marker marker, std::vector<ParsedDelta>& deltas);
 
   const MarkerIds& markers_;
   std::vector<std::string> stop_;
@@ -68,6 +69,8 @@ class Pipeline {
   std::string ready_;  // let through by the scanner, not yet a whole marker
 };
 
+// Whether one delta can say what `delta` says and then `more`, in that order.
+bool can_append(const ParsedDelta& delta, const ParsedDelta& more);
 // Adds what `more` says behind what `delta` says already.
 void append(ParsedDelta& delta, ParsedDelta more);
 

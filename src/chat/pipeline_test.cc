@@ -20,9 +20,11 @@ ParsedDelta run(const PipelineOptions& options, const std::string& text,
                 int64_t* reasoning_tokens = nullptr) {
   const MarkerIds markers = MarkerIds::of(small());
   Pipeline pipeline(small(), markers, options);
+  std::vector<ParsedDelta> deltas;
+  for (const auto id : small().encode(text, true)) pipeline.push(id, false, deltas);
+  pipeline.finish(deltas);
   ParsedDelta delta;
-  for (const auto id : small().encode(text, true)) pipeline.push(id, false, delta);
-  pipeline.finish(delta);
+  for (ParsedDelta& more : deltas) append(delta, std::move(more));
   if (reasoning_tokens != nullptr) *reasoning_tokens = pipeline.reasoning_tokens();
   return delta;
 }
@@ -50,6 +52,24 @@ TEST(Pipeline, CountsReasoningTokensBeforeTheMarker) {
   outside.parser->starts_in_reasoning = false;
   run(outside, "abc", &count);
   EXPECT_EQ(count, 0);
+}
+
+TEST(Pipeline, ContentBehindACallComesBehindIt) {
+  const MarkerIds markers = MarkerIds::of(small());
+  PipelineOptions options = parsing();
+  options.stop = {"<invoke name=\"never\">and a stop string that holds everything back"};
+  Pipeline pipeline(small(), markers, options);
+  std::vector<ParsedDelta> deltas;
+  const std::string text =
+      "t</think>\n\nbefore\n<minimax:tool_call>\n<invoke name=\"a\">\n</invoke>\n</minimax:tool_call>after";
+  for (const auto id : small().encode(text, true)) pipeline.push(id, false, deltas);
+  pipeline.finish(deltas);
+  std::string order;
+  for (const ParsedDelta& delta : deltas) {
+    order += delta.reasoning + delta.content;
+    for (const ToolCallDelta& call : delta.calls) order += call.begins ? "(" + call.name + ")" : "";
+  }
+  EXPECT_EQ(order, "tbefore(a)after");
 }
 
 TEST(Pipeline, StopStringsSeeTheWholeText) {

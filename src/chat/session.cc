@@ -13,7 +13,8 @@ using engine::TokenEvent;
 struct Session::Impl {
   struct SampleState {
     Pipeline pipeline;
-    bool ended = false;  // its Finish was reported
+    bool ended = false;       // its Finish was reported
+    bool in_content = false;  // what its last token that said something was part of
   };
 
   MarkerIds markers;
@@ -23,12 +24,14 @@ struct Session::Impl {
   std::unique_ptr<engine::Stream> stream;
   std::vector<SampleState> samples;
   std::vector<TokenEvent> events;
+  std::vector<ParsedDelta> deltas;  // of the event at hand
   int64_t completion_tokens = 0;
   size_t ended = 0;
 
   Update& update_of(std::vector<Update>& updates, size_t first, int32_t sample_idx);
-  void take(TokenEvent& event, Update& update);
-  void end(SampleState& sample, Finish finish, Update& update);
+  void take(TokenEvent& event, std::vector<Update>& updates, size_t first);
+  void end(SampleState& sample, Finish& finish);
+  Update& say(std::vector<Update>& updates, size_t first, int32_t sample_idx);
 };
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -53,23 +56,37 @@ Result<std::unique_ptr<Session>> Session::start(engine::Engine& engine, const to
 }
 
 Update& Session::Impl::update_of(std::vector<Update>& updates, size_t first, int32_t sample_idx) {
-  for (size_t i = first; i < updates.size(); ++i) {
-    if (updates[i].sample_idx == sample_idx) return updates[i];
+  for (size_t i = updates.size(); i > first; --i) {
+    if (updates[i - 1].sample_idx == sample_idx) return updates[i - 1];
   }
   Update& update = updates.emplace_back();
   update.sample_idx = sample_idx;
   return update;
 }
 
-void Session::Impl::end(SampleState& sample, Finish finish, Update& update) {
-  sample.pipeline.finish(update.delta);
+// Puts `deltas` into the sample's update, and into new ones where one could not keep their order. Returns the
+// last.
+Update& Session::Impl::say(std::vector<Update>& updates, size_t first, int32_t sample_idx) {
+  Update* update = &update_of(updates, first, sample_idx);
+  for (ParsedDelta& delta : deltas) {
+    if (!can_append(update->delta, delta)) {
+      update = &updates.emplace_back();
+      update->sample_idx = sample_idx;
+    }
+    append(update->delta, std::move(delta));
+  }
+  return *update;
+}
+
+void Session::Impl::end(SampleState& sample, Finish& finish) {
+  sample.pipeline.finish(deltas);
   finish.any_calls = sample.pipeline.any_calls();
-  update.finish = std::move(finish);
   sample.ended = true;
   ++ended;
 }
 
-void Session::Impl::take(TokenEvent& event, Update& update) {
+void Session::Impl::take(TokenEvent& event, std::vector<Update>& updates, size_t first) {
+  deltas.clear();
   SampleState& sample = samples[static_cast<size_t>(event.sample_idx)];
   Finish finish{event.finish, {}, false, std::move(event.error)};
   if (event.has_token) {
@@ -79,15 +96,20 @@ void Session::Impl::take(TokenEvent& event, Update& update) {
     if (event.finish == FinishReason::kStop && !eos) finish.stop_reason = event.stop_token;
     // The token that ends a sample is no part of its text, unless the request wants its own stop ids kept.
     const bool hidden = event.finish == FinishReason::kStop && (eos || !include_stop);
-    sample.pipeline.push(event.token, hidden, update.delta);
-    update.tokens.push_back({event.token, event.has_logprobs, std::move(event.logprobs)});
+    sample.pipeline.push(event.token, hidden, deltas);
+    if (!deltas.empty()) sample.in_content = !deltas.back().content.empty();
     if (const std::optional<std::string> stop = sample.pipeline.stopped()) {
       finish = {FinishReason::kStop, *stop, false, {}};
       // The engine may have drawn more by now; nobody will look at it.
       stream->cancel(event.sample_idx);
     }
   }
-  if (finish.reason != FinishReason::kNone) end(sample, std::move(finish), update);
+  if (finish.reason != FinishReason::kNone) end(sample, finish);
+  Update& update = say(updates, first, event.sample_idx);
+  if (event.has_token) {
+    update.tokens.push_back({event.token, event.has_logprobs, std::move(event.logprobs), sample.in_content});
+  }
+  if (finish.reason != FinishReason::kNone) update.finish = std::move(finish);
 }
 
 bool Session::poll(std::vector<Update>& updates) {
@@ -97,7 +119,7 @@ bool Session::poll(std::vector<Update>& updates) {
   const size_t first = updates.size();
   for (TokenEvent& event : self.events) {
     if (self.samples[static_cast<size_t>(event.sample_idx)].ended) continue;
-    self.take(event, self.update_of(updates, first, event.sample_idx));
+    self.take(event, updates, first);
   }
   return self.ended < self.samples.size();
 }

@@ -30,6 +30,7 @@ struct TokenInfo {
   tokenizer::TokenId id = 0;
   bool has_logprobs = false;
   engine::TokenLogprobs logprobs;
+  bool in_content = false;  // part of the content, not of thinking, a call or their marks
 };
 
 struct Finish {
@@ -63,7 +64,8 @@ class Session {
                                                 GenerationRequest request, std::function<void()> notify = {});
   ~Session();
 
-  // Appends one Update per sample that has news; returns false once all samples have finished. Never blocks.
+  // Appends one Update per sample that has news, or several where one delta could not keep the order; returns
+  // false once all samples have finished. Never blocks.
   bool poll(std::vector<Update>& updates);
   void wait();  // blocks until poll has something to say
   Usage usage() const;
