@@ -156,11 +156,13 @@ Result<std::vector<chat::Segment>> render_prompt(const Conversation& conversatio
   return chat::render(conversation, options.render);
 }
 
-Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& context) {
+Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& context,
+                                      const ChatReading& reading) {
   const ServiceOptions& options = context.options;
   Fields fields(body);
   ChatRequest request;
   request.params = read_generation_params(fields, context);
+  request.params.caps_max_tokens = reading.caps_max_tokens;
   Conversation conversation =
       read_conversation(fields, {options.messages_max, options.tools_max}, options.default_template_kwargs);
   const ToolChoice choice = read_tool_choice(fields, conversation, options);
@@ -174,7 +176,7 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
   fields.refuse("documents", "the family's template has no place for documents; put them into a message.");
   fields.refuse("chat_template", "templates are not taken from requests.");
   if (!fields.ok()) return fields.failure();
-  log_unread(fields, "/v1/chat/completions");
+  log_unread(fields, reading.endpoint);
 
   const bool has_tools = !conversation.tools.empty();
   chat::ParserOptions parser;
@@ -194,7 +196,7 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
       make_generation(request.params, chat::encode(context.tokenizer, *segments), {}, context);
   if (!generation.ok()) return generation.failure();
   request.generation = std::move(*generation);
-  request.generation.request.id = "chatcmpl-" + request.params.request_id;
+  request.generation.request.id = std::string(reading.id_prefix) + request.params.request_id;
   if (parser.reasoning != chat::ReasoningFormat::kNone || parser.tool_calls) {
     request.generation.parser = std::move(parser);
   }

@@ -24,7 +24,16 @@ struct ChatRequest {
   bool hides_tokens() const { return !include_reasoning && generation.parser.has_value(); }
 };
 
-Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& context);
+// What an API other than chat says differently of a request that was rewritten as one.
+struct ChatReading {
+  std::string_view id_prefix = "chatcmpl-";
+  std::string_view endpoint = "/v1/chat/completions";
+  // max_tokens is an upper bound: more than the context has room for is no failure.
+  bool caps_max_tokens = false;
+};
+
+Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& context,
+                                      const ChatReading& reading = {});
 
 // The prompt of a conversation, for /tokenize as well.
 Result<std::vector<chat::Segment>> render_prompt(const chat::Conversation& conversation,

@@ -153,7 +153,7 @@ ChatCall::ChatCall(ChatRequest request, std::unique_ptr<chat::Session> session,
   chunk_head_ += ",\"choices\":[";
 }
 
-bool ChatCall::poll(std::vector<std::string>& events) {
+bool ChatCall::poll(std::vector<Event>& events) {
   if (!session_) return false;
   updates_.clear();
   const bool more = session_->poll(updates_);
@@ -180,7 +180,7 @@ bool ChatCall::poll(std::vector<std::string>& events) {
   return false;
 }
 
-void ChatCall::take(chat::Update& update, std::vector<std::string>& events) {
+void ChatCall::take(chat::Update& update, std::vector<Event>& events) {
   Choice& choice = choices_[static_cast<size_t>(update.sample_idx)];
   choice.tokens += static_cast<int64_t>(update.tokens.size());
   for (const chat::ToolCallDelta& call : update.delta.calls) choice.calls += call.begins ? 1 : 0;
@@ -232,7 +232,7 @@ Json ChatCall::running_usage(int64_t completion_tokens) const {
   return usage_json(usage, false, false);
 }
 
-void ChatCall::begin_stream(std::vector<std::string>& events) {
+void ChatCall::begin_stream(std::vector<Event>& events) {
   if (begun_) return;
   begun_ = true;
   std::string more;
@@ -268,7 +268,7 @@ Json ChatCall::logprob_items(const chat::Update& update) const {
   return items;
 }
 
-void ChatCall::stream_update(const chat::Update& update, std::vector<std::string>& events) {
+void ChatCall::stream_update(const chat::Update& update, std::vector<Event>& events) {
   const Choice& choice = choices_[static_cast<size_t>(update.sample_idx)];
   const std::string members = delta_members(update.delta, request_.include_reasoning);
   const bool tells_tokens = (show_logprobs_ || show_token_ids_) && !update.tokens.empty();
@@ -296,7 +296,7 @@ void ChatCall::stream_update(const chat::Update& update, std::vector<std::string
   events.push_back(chunk(out, running_usage(choice.tokens)));
 }
 
-void ChatCall::end_stream(std::vector<std::string>& events) {
+void ChatCall::end_stream(std::vector<Event>& events) {
   if (request_.params.include_usage) {
     const bool reasoning = options_.reasoning != chat::ReasoningFormat::kNone;
     events.push_back(chunk("", usage_json(session_->usage(), options_.prompt_tokens_details, reasoning)));

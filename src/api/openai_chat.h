@@ -47,7 +47,7 @@ class ChatCall : public Pending {
            const ServiceOptions& options, const tokenizer::Tokenizer& tokenizer, Metrics& metrics);
 
   bool streams() const override { return request_.params.stream; }
-  bool poll(std::vector<std::string>& events) override;
+  bool poll(std::vector<Event>& events) override;
   Reply reply() override;
 
  private:
@@ -60,10 +60,10 @@ class ChatCall : public Pending {
     int64_t calls = 0;
   };
 
-  void take(chat::Update& update, std::vector<std::string>& events);
-  void begin_stream(std::vector<std::string>& events);
-  void stream_update(const chat::Update& update, std::vector<std::string>& events);
-  void end_stream(std::vector<std::string>& events);
+  void take(chat::Update& update, std::vector<Event>& events);
+  void begin_stream(std::vector<Event>& events);
+  void stream_update(const chat::Update& update, std::vector<Event>& events);
+  void end_stream(std::vector<Event>& events);
   std::string chunk(std::string_view choices, const Json& usage, std::string_view more = {}) const;
   Json running_usage(int64_t completion_tokens) const;
   Json logprob_items(const chat::Update& update) const;

@@ -148,7 +148,7 @@ CompletionCall::CompletionCall(CompletionRequest request,
   chunk_head_ += ",\"choices\":[";
 }
 
-bool CompletionCall::poll(std::vector<std::string>& events) {
+bool CompletionCall::poll(std::vector<Event>& events) {
   if (ended_) return false;
   bool more = false;
   for (size_t p = 0; p < sessions_.size(); ++p) {
@@ -192,7 +192,7 @@ void CompletionCall::end(std::string_view reason) {
   record_->finish(total_usage(), reason);
 }
 
-void CompletionCall::take(size_t prompt_idx, const chat::Update& update, std::vector<std::string>& events) {
+void CompletionCall::take(size_t prompt_idx, const chat::Update& update, std::vector<Event>& events) {
   const size_t index =
       prompt_idx * static_cast<size_t>(request_.params.n) + static_cast<size_t>(update.sample_idx);
   Choice& choice = choices_[index];

@@ -38,7 +38,7 @@ class CompletionCall : public Pending {
                  const tokenizer::Tokenizer& tokenizer);
 
   bool streams() const override { return request_.params.stream; }
-  bool poll(std::vector<std::string>& events) override;
+  bool poll(std::vector<Event>& events) override;
   Reply reply() override;
 
  private:
@@ -53,7 +53,7 @@ class CompletionCall : public Pending {
     bool begun = false;
   };
 
-  void take(size_t prompt_idx, const chat::Update& update, std::vector<std::string>& events);
+  void take(size_t prompt_idx, const chat::Update& update, std::vector<Event>& events);
   void begin_choice(size_t prompt_idx, Choice& choice);
   void add_tokens(const chat::Update& update, Choice& choice);
   // Moves what the choice has gathered since the last chunk into one.

@@ -15,6 +15,7 @@ namespace minimax::api {
 struct Call {
   std::string method;      // "GET", "POST", ...
   std::string path;        // decoded, without the query
+  std::string query;       // what stands behind the "?", as sent
   std::string body;        // as sent
   std::string request_id;  // X-Request-Id, empty if the client sent none
 };
@@ -26,6 +27,17 @@ struct Reply {
   std::vector<std::pair<std::string, std::string>> headers;  // besides type and length
 };
 
+// One server-sent event. Without a name it is the stream's plain message.
+struct Event {
+  Event(std::string text) : data(std::move(text)) {}
+  Event(std::string_view text) : data(text) {}
+  Event(const char* text) : data(text) {}
+  Event(std::string_view type, std::string text) : name(type), data(std::move(text)) {}
+
+  std::string name;  // "event: NAME", left out if empty
+  std::string data;  // "data: ..."
+};
+
 // An answer that takes time. The transport polls it whenever `notify` was called, from one thread at a time.
 // Destroying it cancels the generations behind it.
 class Pending {
@@ -35,9 +47,9 @@ class Pending {
   // True: the client gets server-sent events as they come. False: one reply at the end.
   virtual bool streams() const = 0;
 
-  // Never blocks. Appends the payloads of the events that became known (the text after "data: "); returns
-  // false once nothing more will come. An answer that does not stream appends nothing.
-  virtual bool poll(std::vector<std::string>& events) = 0;
+  // Never blocks. Appends the events that became known; returns false once nothing more will come. An answer
+  // that does not stream appends nothing.
+  virtual bool poll(std::vector<Event>& events) = 0;
 
   // REQUIRES: !streams(), and poll() has returned false.
   virtual Reply reply() = 0;

@@ -247,14 +247,16 @@ void read_routing(Fields& fields, const RequestContext& context, GenerationParam
     fields.fail("request_id", fmt::format("request_id may have {} bytes at most.", kRequestIdBytesMax));
   }
   if (!context.header_id.empty()) params.request_id = context.header_id;
-  if (params.request_id.empty()) {
-    thread_local std::mt19937_64 random{std::random_device{}()};
-    params.request_id = fmt::format("{:016x}{:016x}", random(), random());
-  }
+  if (params.request_id.empty()) params.request_id = make_request_id();
   fields.string("user");  // for the client's own records
 }
 
 }  // namespace
+
+std::string make_request_id() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return fmt::format("{:016x}{:016x}", random(), random());
+}
 
 void read_model(Fields& fields, const ServiceOptions& options) {
   const std::optional<std::string> name = fields.string("model");
@@ -322,7 +324,7 @@ Result<chat::GenerationRequest> make_generation(const GenerationParams& params, 
                     length, context_max),
         params.prompt_field);
   }
-  if (params.max_tokens && *params.max_tokens > room) {
+  if (params.max_tokens && *params.max_tokens > room && !params.caps_max_tokens) {
     return invalid(
         fmt::format("The prompt has {} tokens and max_tokens is {}: together {}, but this model's context "
                     "ends at {} (--max-model-len). Ask for at most {}, or shorten the prompt.",
@@ -330,7 +332,7 @@ Result<chat::GenerationRequest> make_generation(const GenerationParams& params, 
         "max_tokens");
   }
   int64_t max_tokens = std::min(room, default_max_tokens.value_or(room));
-  if (params.max_tokens) max_tokens = *params.max_tokens;
+  if (params.max_tokens) max_tokens = std::min(*params.max_tokens, room);
   if (const std::optional<int64_t> cap = context.options.defaults.max_tokens)
     max_tokens = std::min(max_tokens, *cap);
   if (params.spec.min_tokens > max_tokens) {

@@ -28,6 +28,7 @@ struct GenerationParams {
   bool seed_given = false;
   int32_t n = 1;
   std::optional<int64_t> max_tokens;
+  bool caps_max_tokens = false;  // max_tokens beyond the context is cut, not refused
   std::vector<std::string> stop;
   bool include_stop_str = false;
   bool skip_special_tokens = true;
@@ -46,6 +47,9 @@ struct GenerationParams {
   bool return_token_ids = false;
   bool tokens_as_token_ids = false;
 };
+
+// A new id for a request whose client gave none: 32 hexadecimal digits.
+std::string make_request_id();
 
 // Reads them; failures go to `fields`. Fields of the peer that this version does not offer are refused by
 // name.

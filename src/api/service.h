@@ -58,10 +58,15 @@ struct ServiceOptions {
   int64_t messages_max = 65536;  // of one chat request
   int64_t tools_max = 1024;
 
+  // --- responses that are stored (POST /v1/responses)
+  int64_t response_store_bytes = 256 << 20;  // --response-store-bytes; 0: none is stored
+  int64_t response_store_seconds = 3600;     // --response-store-seconds: since it was last written or read
+
   // --- answers and logs
   bool prompt_tokens_details = false;  // --enable-prompt-tokens-details
   bool force_include_usage = false;    // --enable-force-include-usage
   bool log_requests = false;           // --enable-log-requests
+  bool openapi = true;                 // /openapi.json is served (--disable-fastapi-docs)
 };
 
 class Service {
@@ -74,14 +79,23 @@ class Service {
 
   Answer chat_completions(const Call& call, Notify notify);  // POST /v1/chat/completions
   Answer completions(const Call& call, Notify notify);       // POST /v1/completions
-  Reply models() const;                                      // GET /v1/models
-  Reply model(const std::string& name) const;                // GET /v1/models/NAME
-  Reply tokenize(const Call& call) const;                    // POST /tokenize
-  Reply detokenize(const Call& call) const;                  // POST /detokenize
-  Reply health() const;                                      // GET /health, GET and POST /ping
-  Reply version() const;                                     // GET /version
-  Reply load() const;                                        // GET /load
-  Reply metrics() const;                                     // GET /metrics
+  Answer messages(const Call& call, Notify notify);          // POST /v1/messages
+  Reply count_tokens(const Call& call) const;                // POST /v1/messages/count_tokens
+  Answer responses(const Call& call, Notify notify);         // POST /v1/responses
+  // GET /v1/responses/ID, with stream and starting_after in the query; DELETE of the same; POST .../ID/cancel
+  Answer response(const Call& call, const std::string& id, Notify notify);
+  Reply delete_response(const std::string& id);
+  Reply cancel_response(const std::string& id);
+  Reply render_chat(const Call& call) const;   // POST /v1/chat/completions/render
+  Reply openapi() const;                       // GET /openapi.json
+  Reply models() const;                        // GET /v1/models
+  Reply model(const std::string& name) const;  // GET /v1/models/NAME
+  Reply tokenize(const Call& call) const;      // POST /tokenize
+  Reply detokenize(const Call& call) const;    // POST /detokenize
+  Reply health() const;                        // GET /health, GET and POST /ping
+  Reply version() const;                       // GET /version
+  Reply load() const;                          // GET /load
+  Reply metrics() const;                       // GET /metrics
 
   // From now on new generations are refused (503) and /health says so; those accepted go on.
   void drain();

@@ -18,6 +18,12 @@ Result<std::vector<TokenId>> prompt_ids(Fields& fields, const RequestContext& co
     if (!fields.ok()) return fields.failure();
     return context.tokenizer.encode(*prompt, true);
   }
+  return chat_prompt_ids(fields, context);
+}
+
+}  // namespace
+
+Result<std::vector<TokenId>> chat_prompt_ids(Fields& fields, const RequestContext& context) {
   const ServiceOptions& options = context.options;
   const chat::Conversation conversation =
       read_conversation(fields, {options.messages_max, options.tools_max}, options.default_template_kwargs);
@@ -28,7 +34,18 @@ Result<std::vector<TokenId>> prompt_ids(Fields& fields, const RequestContext& co
   return chat::encode(context.tokenizer, *segments);
 }
 
-}  // namespace
+Result<Json> render_chat(const Json& body, const RequestContext& context) {
+  Json shown = body;
+  shown.set("return_prompt_text", true);
+  Result<ChatRequest> request =
+      read_chat_request(shown, context, {"chatcmpl-", "/v1/chat/completions/render", true});
+  if (!request.ok()) return request.failure();
+  const std::vector<TokenId>& ids = request->generation.request.prompt;
+  return Json::object({{"prompt", request->prompt_text},
+                       {"prompt_token_ids", Json(Json::Array(ids.begin(), ids.end()))},
+                       {"count", static_cast<int64_t>(ids.size())},
+                       {"max_model_len", context.context_tokens_max}});
+}
 
 Result<Json> tokenize(const Json& body, const RequestContext& context) {
   Fields fields(body);

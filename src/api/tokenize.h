@@ -6,6 +6,13 @@
 
 namespace minimax::api {
 
+// The prompt of a chat request, whatever its length.
+Result<std::vector<tokenizer::TokenId>> chat_prompt_ids(Fields& fields, const RequestContext& context);
+
+// The prompt of a chat request as text and as ids, nothing generated: {"prompt", "prompt_token_ids", "count",
+// "max_model_len"}. The whole request is checked, as if it were to be answered.
+Result<Json> render_chat(const Json& body, const RequestContext& context);
+
 Result<Json> tokenize(const Json& body, const RequestContext& context);
 Result<Json> detokenize(const Json& body, const RequestContext& context);
 

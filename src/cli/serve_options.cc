@@ -78,6 +78,9 @@ void server_part(const Args& args, const Environment& environment, ServeOptions&
   json_strings(args, "--allowed-headers", out.allowed_headers);
   out.allow_credentials = args.on("--allow-credentials");
   integer(args, "--max-request-bytes", 1024, int64_t{1} << 30, out.request_bytes_max);
+  integer(args, "--response-store-bytes", 0, int64_t{1} << 40, out.response_store_bytes);
+  integer(args, "--response-store-seconds", 1, int64_t{1} << 31, out.response_store_seconds);
+  out.openapi = !args.on("--disable-fastapi-docs");
   out.request_timeout_s = args.number("--request-timeout", 1, 3600).value_or(out.request_timeout_s);
   out.shutdown_timeout_s = args.number("--shutdown-timeout", 0, 3600).value_or(out.shutdown_timeout_s);
 }

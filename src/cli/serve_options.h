@@ -41,6 +41,9 @@ struct ServeOptions {
   uint64_t seed = 0;
   bool seed_given = false;
   int32_t max_logprobs = 20;
+  bool openapi = true;
+  int64_t response_store_bytes = 256 << 20;
+  int64_t response_store_seconds = 3600;
 
   int32_t running_max = 256;
   std::optional<int32_t> step_tokens_max;

@@ -83,6 +83,9 @@ api::ServiceOptions service_options(const ServeOptions& options, const std::file
   if (options.seed_given) out.seed = options.seed;
   out.priority_scheduling = options.priority_scheduling;
   out.logprobs_max = options.max_logprobs;
+  out.response_store_bytes = options.response_store_bytes;
+  out.response_store_seconds = options.response_store_seconds;
+  out.openapi = options.openapi;
   out.prompt_tokens_details = options.prompt_tokens_details;
   out.force_include_usage = options.force_include_usage;
   out.log_requests = options.log_requests;

@@ -13,8 +13,9 @@
 namespace minimax::server {
 namespace {
 
-// Probes and scrapers carry no key.
-constexpr std::array<std::string_view, 5> kPublicPaths{"/health", "/ping", "/version", "/load", "/metrics"};
+// Probes, scrapers and readers of the document carry no key.
+constexpr std::array<std::string_view, 6> kPublicPaths{"/health", "/ping",    "/version",
+                                                       "/load",   "/metrics", "/openapi.json"};
 constexpr std::string_view kAllMethods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 constexpr std::string_view kPreflightSeconds = "600";
 

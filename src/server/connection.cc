@@ -267,7 +267,7 @@ void Connection::poll() {
   }
   if (!events_.empty()) {
     frames_.clear();
-    for (const std::string& event : events_) append_event(frames_, event);
+    for (const api::Event& event : events_) append_event(frames_, event);
     if (http10_) {
       output_ += frames_;
     } else {

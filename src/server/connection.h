@@ -131,7 +131,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool head_only_ = false;
   std::unique_ptr<api::Pending> pending_;
   HeaderList response_headers_;
-  std::vector<std::string> events_;
+  std::vector<api::Event> events_;
   std::string frames_;
   bool stream_open_ = false;  // the head of an event stream was written
   bool answered_ = false;     // all of the answer is in output_ or on its way

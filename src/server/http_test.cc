@@ -87,10 +87,10 @@ class ScriptedPending : public api::Pending {
     script_.changed_.notify_all();
   }
   bool streams() const override { return script_.streams_; }
-  bool poll(std::vector<std::string>& events) override {
+  bool poll(std::vector<api::Event>& events) override {
     const std::lock_guard lock(script_.mutex_);
     if (script_.streams_) {
-      for (std::string& event : script_.events_) events.push_back(std::move(event));
+      for (std::string& event : script_.events_) events.emplace_back(std::move(event));
       script_.events_.clear();
     }
     return !script_.finished_;

@@ -5,7 +5,9 @@
 #include <memory>
 #include <optional>
 
+#include "api/anthropic_errors.h"
 #include "api/errors.h"
+#include "api/sampling_params.h"
 #include "server/access.h"
 #include "server/wire_format.h"
 
@@ -19,6 +21,8 @@ using api::Service;
 
 constexpr size_t kRequestIdBytesMax = 256;
 constexpr std::string_view kModelsPrefix = "/v1/models/";
+constexpr std::string_view kResponsesPrefix = "/v1/responses/";
+constexpr std::string_view kCancel = "/cancel";
 
 struct Route {
   std::string_view path;
@@ -29,15 +33,30 @@ struct Route {
 constexpr std::string_view kGet = "GET, HEAD";
 constexpr std::string_view kPost = "POST";
 constexpr std::string_view kGetPost = "GET, HEAD, POST";
+constexpr std::string_view kGetDelete = "DELETE, GET, HEAD";
 
 constexpr std::array kRoutes{
     Route{"/v1/chat/completions", kPost,
           [](Service& service, const Call& call, Notify notify) {
             return service.chat_completions(call, std::move(notify));
           }},
+    Route{"/v1/chat/completions/render", kPost,
+          [](Service& service, const Call& call, Notify) { return Answer(service.render_chat(call)); }},
+    Route{"/openapi.json", kGet,
+          [](Service& service, const Call&, Notify) { return Answer(service.openapi()); }},
     Route{"/v1/completions", kPost,
           [](Service& service, const Call& call, Notify notify) {
             return service.completions(call, std::move(notify));
+          }},
+    Route{"/v1/messages", kPost,
+          [](Service& service, const Call& call, Notify notify) {
+            return service.messages(call, std::move(notify));
+          }},
+    Route{"/v1/messages/count_tokens", kPost,
+          [](Service& service, const Call& call, Notify) { return Answer(service.count_tokens(call)); }},
+    Route{"/v1/responses", kPost,
+          [](Service& service, const Call& call, Notify notify) {
+            return service.responses(call, std::move(notify));
           }},
     Route{"/v1/models", kGet, [](Service& service, const Call&, Notify) { return Answer(service.models()); }},
     Route{"/tokenize", kPost,
@@ -58,11 +77,9 @@ struct Absent {
 };
 
 constexpr std::array kAbsent{
-    Absent{"/v1/responses", "The Responses API is not offered by this version; use /v1/chat/completions."},
-    Absent{"/v1/messages", "The Messages API is not offered by this version; use /v1/chat/completions."},
+    Absent{"/v1/messages/batches", "Batches are not offered; send the requests to /v1/messages."},
     Absent{"/v1/chat/completions/",
-           "Batched and rendered chat completions are not offered by this version; use "
-           "/v1/chat/completions."},
+           "Batched chat completions are not offered; send each conversation to /v1/chat/completions."},
     Absent{"/v1/completions/", "Rendered completions are not offered by this version; use /tokenize."},
     Absent{"/inference/v1/generate",
            "Token-level generation is not offered here; /v1/completions takes and "
@@ -106,6 +123,19 @@ Answer method_refusal(std::string_view methods, const std::string& method, std::
   return reply;
 }
 
+// /v1/responses/ID and /v1/responses/ID/cancel.
+Answer route_response(Service& service, const Call& call, Notify notify) {
+  std::string id = call.path.substr(kResponsesPrefix.size());
+  if (id.ends_with(kCancel)) {
+    if (!allows(kPost, call.method)) return method_refusal(kPost, call.method, call.path);
+    return service.cancel_response(id.substr(0, id.size() - kCancel.size()));
+  }
+  if (id.find('/') != std::string::npos) return not_found(call.path);
+  if (!allows(kGetDelete, call.method)) return method_refusal(kGetDelete, call.method, call.path);
+  if (call.method == "DELETE") return service.delete_response(id);
+  return service.response(call, id, std::move(notify));
+}
+
 Answer route(Service& service, const Call& call, Notify notify) {
   for (const Route& entry : kRoutes) {
     if (entry.path != call.path) continue;
@@ -116,7 +146,30 @@ Answer route(Service& service, const Call& call, Notify notify) {
     if (!allows(kGet, call.method)) return method_refusal(kGet, call.method, call.path);
     return service.model(call.path.substr(kModelsPrefix.size()));
   }
+  if (call.path.starts_with(kResponsesPrefix) && call.path.size() > kResponsesPrefix.size()) {
+    return route_response(service, call, std::move(notify));
+  }
   return not_found(call.path);
+}
+
+// The path and the request's id, which is echoed. Anthropic's clients look for one in any case.
+Call read_call(const Request& request, HeaderList& headers) {
+  Call call;
+  const std::string_view target = request.target;
+  const size_t path_end = std::min(target.find_first_of("?#"), target.size());
+  call.path = percent_decoded(target.substr(0, path_end));
+  const std::string_view rest = target.substr(path_end);
+  if (rest.starts_with('?')) call.query = rest.substr(1, rest.find('#') - 1);
+  const std::string* id = request.header("x-request-id");
+  if (id != nullptr && id->size() <= kRequestIdBytesMax) {
+    call.request_id = *id;
+    headers.emplace_back("x-request-id", *id);
+  }
+  if (api::speaks_anthropic(call.path)) {
+    if (call.request_id.empty()) call.request_id = api::make_request_id();
+    headers.emplace_back("request-id", call.request_id);
+  }
+  return call;
 }
 
 }  // namespace
@@ -131,25 +184,20 @@ Handler make_handler(AccessOptions options, Service& service) {
   return [access = std::make_shared<const Access>(std::move(options)), &service](Request request,
                                                                                  Notify notify) {
     Response response{api::Reply{}, access->cors_headers(request)};
-    const std::string* id = request.header("x-request-id");
-    if (id != nullptr && id->size() <= kRequestIdBytesMax) response.headers.emplace_back("x-request-id", *id);
+    Call call = read_call(request, response.headers);
     if (std::optional<api::Reply> preflight = access->preflight(request)) {
       response.answer = std::move(*preflight);
       return response;
     }
-    Call call;
-    const std::string_view target = request.target;
-    call.path = percent_decoded(target.substr(0, target.find_first_of("?#")));
-    if (request.method != "OPTIONS") {
-      if (std::optional<api::Reply> refusal = access->refusal(request, call.path)) {
-        response.answer = std::move(*refusal);
-        return response;
-      }
-    }
+    std::optional<api::Reply> refusal;
+    if (request.method != "OPTIONS") refusal = access->refusal(request, call.path);
     call.method = std::move(request.method);
     call.body = std::move(request.body);
-    if (id != nullptr && id->size() <= kRequestIdBytesMax) call.request_id = *id;
-    response.answer = route(service, call, std::move(notify));
+    response.answer = refusal ? Answer(std::move(*refusal)) : route(service, call, std::move(notify));
+    if (auto* reply = std::get_if<api::Reply>(&response.answer);
+        reply != nullptr && api::speaks_anthropic(call.path)) {
+      *reply = api::anthropic_reply(std::move(*reply), call.request_id);
+    }
     return response;
   };
 }

@@ -12,7 +12,7 @@ namespace minimax::server {
 
 struct AccessOptions {
   // Empty: none asked for. Guards every path but those of probes and scrapers (/health, /ping, /version,
-  // /load, /metrics), as in the peer.
+  // /load, /metrics, /openapi.json), as in the peer.
   std::vector<std::string> api_keys;
   std::vector<std::string> allowed_origins{"*"}, allowed_methods{"*"}, allowed_headers{"*"};
   bool allow_credentials = false;

@@ -7,7 +7,9 @@ const HeaderList& event_stream_headers() {
   return headers;
 }
 
-void append_event(std::string& out, std::string_view payload) {
+void append_event(std::string& out, const api::Event& event) {
+  if (!event.name.empty()) out.append("event: ").append(event.name).append("\n");
+  std::string_view payload = event.data;
   while (true) {
     const size_t end = payload.find('\n');
     out.append("data: ").append(payload.substr(0, end)).append("\n");

@@ -13,7 +13,8 @@ inline constexpr std::string_view kEventStream = "text/event-stream; charset=utf
 // Nothing on the way may keep the events: no cache, and no buffer in a proxy such as nginx.
 const HeaderList& event_stream_headers();
 
-// Appends "data: ...\n\n"; a payload of several lines becomes several data lines, which the reader joins.
-void append_event(std::string& out, std::string_view payload);
+// Appends "event: NAME\n" if there is a name, and "data: ...\n\n"; data of several lines become several data
+// lines, which the reader joins.
+void append_event(std::string& out, const api::Event& event);
 
 }  // namespace minimax::server

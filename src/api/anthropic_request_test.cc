@@ -1,0 +1,113 @@
+#include "api/anthropic_request.h"
+
+#include <gtest/gtest.h>
+
+#include "api/anthropic_errors.h"
+#include "api/errors.h"
+#include "api/test_context.h"
+
+namespace minimax::api {
+namespace {
+
+Json chat_of(std::string_view body) {
+  const Result<Json> chat = chat_of_messages(json(body), false);
+  EXPECT_TRUE(chat.ok()) << (chat.ok() ? "" : chat.failure().message);
+  return chat.ok() ? *chat : Json();
+}
+
+Failure failure_of(std::string_view body) {
+  const Result<Json> chat = chat_of_messages(json(body), false);
+  EXPECT_FALSE(chat.ok()) << to_string(chat.ok() ? *chat : Json());
+  return chat.ok() ? Failure{} : chat.failure();
+}
+
+TEST(AnthropicRequestTest, ATurnWithThinkingToolsAndResultsIsTheChatRequestOfTheSame) {
+  const Json chat = chat_of(R"({"model": "m2", "max_tokens": 9, "system": [{"type": "text", "text": "Be "},
+    {"type": "text", "text": "brief."}], "messages": [
+      {"role": "user", "content": "Weather?"},
+      {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"},
+        {"type": "text", "text": "Look"},
+        {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": 1}}]},
+      {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "21"},
+                                                                      {"type": "text", "text": "sunny"}]},
+        {"type": "text", "text": "And?"}]}],
+    "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"},
+               "cache_control": {"type": "ephemeral"}}],
+    "tool_choice": {"type": "any", "disable_parallel_tool_use": true}, "stop_sequences": ["END"]})");
+  EXPECT_EQ(
+      to_string(chat),
+      R"({"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Weather?"},)"
+      R"({"role":"assistant","content":"Look","reasoning":"Hm","tool_calls":[{"id":"toolu_1","type":"function",)"
+      R"("function":{"name":"f","arguments":{"a":1}}}]},)"
+      R"({"role":"tool","tool_call_id":"toolu_1","content":"21\nsunny"},{"role":"user","content":"And?"}],)"
+      R"("model":"m2","stop":["END"],"tools":[{"type":"function","function":{"name":"f","description":"d",)"
+      R"("parameters":{"type":"object"}}}],"tool_choice":"required","parallel_tool_calls":false,"max_tokens":9})");
+}
+
+TEST(AnthropicRequestTest, AnAnswerGoesOnWhereTheLastMessageOfTheAssistantEnds) {
+  const Json chat = chat_of(R"({"max_tokens": 9, "messages": [{"role": "user", "content": "1"},
+                                                              {"role": "assistant", "content": "The"}]})");
+  EXPECT_EQ(*chat.find("continue_final_message"), Json(true));
+  EXPECT_EQ(*chat.find("add_generation_prompt"), Json(false));
+}
+
+TEST(AnthropicRequestTest, ChoicesFormatsAndEffortMapToTheFieldsOfChat) {
+  const std::string head = R"({"max_tokens": 9, "messages": [{"role": "user", "content": "1"}], )";
+  EXPECT_EQ(
+      to_string(*chat_of(head + R"("tool_choice": {"type": "tool", "name": "f"}})").find("tool_choice")),
+      R"({"type":"function","function":{"name":"f"}})");
+  EXPECT_EQ(*chat_of(head + R"("tool_choice": {"type": "none"}})").find("tool_choice"), Json("none"));
+  EXPECT_EQ(*chat_of(head + R"("thinking": {"type": "disabled"}})").find("include_reasoning"), Json(false));
+  const Json guided = chat_of(head + R"("output_config": {"effort": "low", "format":
+      {"type": "json_schema", "schema": {"type": "object"}}}})");
+  EXPECT_EQ(*guided.find("reasoning_effort"), Json("low"));
+  EXPECT_EQ(
+      to_string(*guided.find("response_format")),
+      R"({"type":"json_schema","json_schema":{"name":"output","schema":{"type":"object"},"strict":true}})");
+}
+
+TEST(AnthropicRequestTest, WhatIsWrongIsNamed) {
+  EXPECT_EQ(failure_of(R"({"messages": []})").param, "max_tokens");
+  EXPECT_EQ(failure_of(R"({"max_tokens": 0, "messages": []})").param, "max_tokens");
+  const std::string head = R"({"max_tokens": 9, "messages": [{"role": "user", "content": )";
+  EXPECT_EQ(failure_of(head + R"([{"type": "image", "source": {}}]}]})").param,
+            "messages[0].content[0].type");
+  EXPECT_EQ(failure_of(head + "7}]}").param, "messages[0].content");
+  EXPECT_EQ(failure_of(head + R"("x"}], "tools": [{"type": "web_search_20250305", "name": "w"}]})").param,
+            "tools[0].type");
+  EXPECT_EQ(failure_of(head + R"("x"}], "tools": [{"name": "w"}]})").param, "tools[0].input_schema");
+  EXPECT_EQ(failure_of(head + R"("x"}], "tool_choice": {"type": "some"}})").param, "tool_choice.type");
+  EXPECT_EQ(failure_of(head + R"("x"}], "container": "c"})").param, "container");
+  EXPECT_EQ(failure_of(R"({"max_tokens": 9, "messages": [{"role": "tool", "content": "x"}]})").param,
+            "messages[0].role");
+  const Failure renamed =
+      in_words_of(anthropic_names(), invalid("stop must not hold an empty string.", "stop"));
+  EXPECT_EQ(renamed.param, "stop_sequences");
+  EXPECT_EQ(renamed.message, "stop_sequences must not hold an empty string.");
+}
+
+TEST(AnthropicErrorsTest, EveryRefusalHasTheClientsShape) {
+  const auto type_of = [](int status) {
+    const Json body = json(anthropic_reply(error_reply(status, "No."), "id").body);
+    EXPECT_EQ(*body.find("type"), Json("error"));
+    EXPECT_EQ(*body.find("request_id"), Json("id"));
+    EXPECT_EQ(*body.find("error")->find("message"), Json("No."));
+    return body.find("error")->find("type")->as_string();
+  };
+  EXPECT_EQ(type_of(400), "invalid_request_error");
+  EXPECT_EQ(type_of(401), "authentication_error");
+  EXPECT_EQ(type_of(404), "not_found_error");
+  EXPECT_EQ(type_of(405), "invalid_request_error");
+  EXPECT_EQ(type_of(413), "request_too_large");
+  EXPECT_EQ(type_of(429), "rate_limit_error");
+  EXPECT_EQ(type_of(500), "api_error");
+  EXPECT_EQ(type_of(503), "overloaded_error");
+  Reply fine;
+  fine.body = "{\"error\":{\"message\":\"in a message\"}}";
+  EXPECT_EQ(anthropic_reply(fine, "id").body, fine.body);
+}
+
+}  // namespace
+}  // namespace minimax::api

@@ -1,0 +1,167 @@
+#include "api/responses.h"
+
+#include <fmt/format.h>
+
+#include "api/errors.h"
+#include "api/responses_call.h"
+#include "api/responses_request.h"
+#include "api/tokenize.h"
+#include "base/clock.h"
+
+namespace minimax::api {
+namespace {
+
+Failure unknown(const std::string& id, std::string param) {
+  return {FailureKind::kNotFound,
+          fmt::format("There is no response {}: it was not stored, was evicted (--response-store-bytes, "
+                      "--response-store-seconds) or belongs to an earlier run of the server.",
+                      to_string(Json(id))),
+          std::move(param)};
+}
+
+Reply json_reply(std::string body) {
+  Reply reply;
+  reply.body = std::move(body);
+  return reply;
+}
+
+// The messages without the `count` oldest turns; what stands before the first user message stays.
+Json without_turns(const Json& messages, size_t count) {
+  Json out = Json::array();
+  size_t users = 0;
+  for (const Json& message : messages.as_array()) {
+    users += *message.find("role") == Json("user") ? 1 : 0;
+    if (users == 0 || users > count) out.push_back(message);
+  }
+  return out;
+}
+
+size_t turns_of(const Json& messages) {
+  size_t users = 0;
+  for (const Json& message : messages.as_array()) users += *message.find("role") == Json("user") ? 1 : 0;
+  return users;
+}
+
+}  // namespace
+
+Responses::Responses(const ServiceOptions& options, const tokenizer::Tokenizer& tokenizer, Metrics& metrics,
+                     Begin begin)
+    : options_(options),
+      tokenizer_(tokenizer),
+      metrics_(metrics),
+      begin_(std::move(begin)),
+      store_({options.response_store_bytes, options.response_store_seconds}) {}
+
+Responses::~Responses() = default;
+
+Result<ResponseHistory> Responses::history_of(const std::string& id) {
+  if (id.empty()) return ResponseHistory{};
+  const std::shared_ptr<StoredResponse> previous = store_.find(id, now_us());
+  if (!previous) return unknown(id, "previous_response_id");
+  std::optional<ResponseHistory> history = previous->continued();
+  if (!history) {
+    return invalid(fmt::format("The response {} cannot be continued: it still runs, failed or was cancelled.",
+                               to_string(Json(id))),
+                   "previous_response_id");
+  }
+  return std::move(*history);
+}
+
+Result<ChatRequest> Responses::read(const ResponsesRequest& wire, const ResponseHistory& history,
+                                    const RequestContext& context) {
+  Json::Array before;
+  for (const std::shared_ptr<const ResponseTurn>& turn : history) {
+    before.insert(before.end(), turn->messages.begin(), turn->messages.end());
+  }
+  Json chat = chat_of_response(wire, before);
+  // Ids of responses are the server's own: what is stored under one must not be another client's.
+  chat.set("request_id", make_request_id());
+  if (wire.truncates) {
+    const Json all = *chat.find("messages");
+    const int64_t room = context.context_tokens_max - 1;
+    // How many turns go: the fewest that make it fit, found by halving.
+    size_t low = 0, high = turns_of(all) == 0 ? 0 : turns_of(all) - 1;
+    while (low < high) {
+      const size_t mid = (low + high) / 2;
+      Json shorter = chat;
+      shorter.set("messages", without_turns(all, mid));
+      Fields fields(shorter);
+      const Result<std::vector<tokenizer::TokenId>> ids = chat_prompt_ids(fields, context);
+      if (!ids.ok()) return in_words_of(responses_names(), ids.failure());
+      if (std::ssize(*ids) <= room) {
+        high = mid;
+      } else {
+        low = mid + 1;
+      }
+    }
+    chat.set("messages", without_turns(all, low));
+  }
+  Result<ChatRequest> request = read_chat_request(chat, context, {"resp_", "/v1/responses", true});
+  if (!request.ok()) return in_words_of(responses_names(), request.failure());
+  return request;
+}
+
+Answer Responses::create(const Json& body, const RequestContext& context, Notify notify) {
+  Result<ResponsesRequest> wire = read_responses_request(body);
+  if (!wire.ok()) return error_reply(wire.failure());
+  if (wire->background && !store_.enabled()) {
+    return error_reply(400,
+                       "background needs a store, and this server keeps none (--response-store-bytes 0).",
+                       "background");
+  }
+  Result<ResponseHistory> history = history_of(wire->previous_id);
+  if (!history.ok()) return error_reply(history.failure());
+  Result<ChatRequest> request = read(*wire, *history, context);
+  if (!request.ok()) return error_reply(request.failure());
+
+  const std::string id = request->generation.request.id;
+  const bool background = wire->background;
+  std::shared_ptr<StoredResponse> stored;
+  if (wire->store && store_.enabled()) {
+    stored = std::make_shared<StoredResponse>(id, background, std::move(*history), store_.total());
+  }
+  Result<Begun> begun = begin_(*request, background ? background_.notifier(stored) : notify);
+  if (!begun.ok()) return error_reply(begun.failure());
+  const bool stream = wire->stream;
+  auto run = std::make_unique<ResponseRun>(std::move(*wire), std::move(*request), std::move(begun->session),
+                                           std::move(begun->record), options_, tokenizer_, metrics_);
+  if (!background) return std::make_unique<ResponsesCall>(std::move(run), std::move(stored), store_);
+  const std::string queued = to_string(run->object());
+  stored->start(std::move(run));
+  store_.put(stored, now_us());
+  background_.wake(stored);
+  if (!stream) return json_reply(queued);
+  return std::make_unique<ResponseWatch>(std::move(stored), 0, std::move(notify));
+}
+
+Answer Responses::get(const std::string& id, bool stream, int64_t starting_after, Notify notify) {
+  std::shared_ptr<StoredResponse> stored = store_.find(id, now_us());
+  if (!stored) return error_reply(unknown(id, "response_id"));
+  if (!stream) return json_reply(stored->body());
+  if (!stored->background()) {
+    return error_reply(400, "Only the events of background responses are kept; get this one without stream.",
+                       "stream");
+  }
+  return std::make_unique<ResponseWatch>(std::move(stored), starting_after + 1, std::move(notify));
+}
+
+Reply Responses::cancel(const std::string& id) {
+  const std::shared_ptr<StoredResponse> stored = store_.find(id, now_us());
+  if (!stored) return error_reply(unknown(id, "response_id"));
+  if (!stored->background()) {
+    return error_reply(400, "Cannot cancel a synchronous response.", "response_id");
+  }
+  if (!stored->cancel()) {
+    return error_reply(400, "Cannot cancel a response that has ended.", "response_id");
+  }
+  return json_reply(stored->body());
+}
+
+Reply Responses::remove(const std::string& id) {
+  const std::shared_ptr<StoredResponse> stored = store_.remove(id);
+  if (!stored) return error_reply(unknown(id, "response_id"));
+  stored->cancel();
+  return json_reply(to_string(Json::object({{"id", id}, {"object", "response"}, {"deleted", true}})));
+}
+
+}  // namespace minimax::api

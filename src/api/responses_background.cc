@@ -1,0 +1,50 @@
+#include "api/responses_background.h"
+
+namespace minimax::api {
+
+BackgroundRunner::BackgroundRunner()
+    : queue_(std::make_shared<Queue>()), thread_([queue = queue_] { run(*queue); }) {}
+
+BackgroundRunner::~BackgroundRunner() {
+  {
+    const std::lock_guard lock(queue_->mutex);
+    queue_->stop = true;
+  }
+  queue_->changed.notify_all();
+  thread_.join();
+}
+
+void BackgroundRunner::Queue::push(const std::shared_ptr<StoredResponse>& response) {
+  if (!response || response->woken.exchange(true)) return;
+  {
+    const std::lock_guard lock(mutex);
+    woken.push_back(response);
+  }
+  changed.notify_one();
+}
+
+Notify BackgroundRunner::notifier(std::weak_ptr<StoredResponse> response) const {
+  return [queue = queue_, response = std::move(response)] { queue->push(response.lock()); };
+}
+
+void BackgroundRunner::wake(const std::shared_ptr<StoredResponse>& response) const {
+  queue_->push(response);
+}
+
+void BackgroundRunner::run(Queue& queue) {
+  std::unique_lock lock(queue.mutex);
+  while (true) {
+    queue.changed.wait(lock, [&] { return queue.stop || !queue.woken.empty(); });
+    if (queue.stop) return;
+    const std::weak_ptr<StoredResponse> next = std::move(queue.woken.front());
+    queue.woken.pop_front();
+    lock.unlock();
+    if (const std::shared_ptr<StoredResponse> response = next.lock()) {
+      response->woken = false;
+      response->advance();
+    }
+    lock.lock();
+  }
+}
+
+}  // namespace minimax::api

@@ -1,0 +1,44 @@
+#include "api/responses_call.h"
+
+#include "api/errors.h"
+#include "base/clock.h"
+
+namespace minimax::api {
+
+bool ResponsesCall::poll(std::vector<Event>& events) {
+  const bool more = run_->poll(streams() ? events : unsent_);
+  unsent_.clear();
+  if (!more && stored_) {
+    stored_->finish(*run_);
+    store_.put(std::exchange(stored_, nullptr), now_us());
+  }
+  return more;
+}
+
+Reply ResponsesCall::reply() {
+  const Json object = run_->object();
+  if (run_->status() == ResponseStatus::kFailed) {
+    return error_reply(500, object.find("error")->find("message")->as_string());
+  }
+  Reply reply;
+  reply.body = to_string(object);
+  return reply;
+}
+
+ResponseWatch::ResponseWatch(std::shared_ptr<StoredResponse> response, int64_t next, Notify notify)
+    : response_(std::move(response)), next_(next) {
+  response_->watch(this, std::move(notify));
+}
+
+ResponseWatch::~ResponseWatch() {
+  response_->unwatch(this);
+}
+
+bool ResponseWatch::poll(std::vector<Event>& events) {
+  const size_t before = events.size();
+  const bool more = response_->read_events(next_, events);
+  next_ += static_cast<int64_t>(events.size() - before);
+  return more;
+}
+
+}  // namespace minimax::api

@@ -1,0 +1,101 @@
+#include "api/responses_output.h"
+
+#include <gtest/gtest.h>
+
+#include "api/query.h"
+#include "api/responses_store.h"
+#include "api/test_context.h"
+
+namespace minimax::api {
+namespace {
+
+chat::ParsedDelta delta(std::string reasoning, std::string content) {
+  chat::ParsedDelta out;
+  out.reasoning = std::move(reasoning);
+  out.content = std::move(content);
+  return out;
+}
+
+chat::ParsedDelta call(bool begins, std::string arguments) {
+  chat::ParsedDelta out;
+  chat::ToolCallDelta piece;
+  piece.begins = begins;
+  if (begins) piece.id = "call_1";
+  if (begins) piece.name = "f";
+  piece.arguments = std::move(arguments);
+  out.calls.push_back(std::move(piece));
+  return out;
+}
+
+TEST(ResponsesOutputTest, EventsAreNumberedAndFollowTheItems) {
+  ResponseEvents events;
+  ResponseOutput output("x", false);
+  output.add(delta("Hm", "Look"), Json::array(), events);
+  output.add(call(true, "{\"a\":"), Json::array(), events);
+  output.add(call(false, "1}"), Json::array(), events);
+  EXPECT_EQ(*output.items().as_array()[2].find("status"), Json("in_progress"));
+  output.close(true, events);
+  std::string kinds;
+  int64_t number = 0;
+  for (const Event& event : events.take()) {
+    const Json body = json(event.data);
+    EXPECT_EQ(*body.find("sequence_number"), Json(number++));
+    EXPECT_EQ(*body.find("type"), Json(event.name));
+    kinds += event.name.substr(std::string("response.").size()) + " ";
+  }
+  EXPECT_EQ(
+      kinds,
+      "output_item.added reasoning_part.added reasoning_text.delta reasoning_text.done reasoning_part.done "
+      "output_item.done output_item.added content_part.added output_text.delta output_text.done "
+      "content_part.done output_item.done output_item.added function_call_arguments.delta "
+      "function_call_arguments.delta function_call_arguments.done output_item.done ");
+  EXPECT_EQ(to_string(output.items().as_array()[2]),
+            R"({"id":"fc_x_2","type":"function_call","call_id":"call_1","name":"f","arguments":"{\"a\":1}",)"
+            R"("status":"completed"})");
+}
+
+TEST(ResponsesOutputTest, AnItemThatWasCutOffIsIncomplete) {
+  ResponseEvents events;
+  ResponseOutput output("x", false);
+  output.add(delta("Hm", ""), Json::array(), events);
+  output.close(false, events);
+  EXPECT_EQ(*output.items().as_array()[0].find("status"), Json("incomplete"));
+}
+
+std::shared_ptr<StoredResponse> stored(ResponseStore& store, const std::string& id) {
+  return std::make_shared<StoredResponse>(id, false, ResponseHistory{}, store.total());
+}
+
+TEST(ResponsesStoreTest, WhatRunsOrIsReadStaysAndAgeIsCounted) {
+  ResponseStore store({1000, 10});
+  store.put(stored(store, "a"), 0);  // has not ended: never evicted
+  EXPECT_NE(store.find("a", 1'000'000'000), nullptr);
+  EXPECT_EQ(store.find("b", 0), nullptr);
+  EXPECT_NE(store.remove("a"), nullptr);
+  EXPECT_EQ(store.remove("a"), nullptr);
+  EXPECT_EQ(store.bytes(), 0);
+}
+
+TEST(ResponsesStoreTest, BytesAreHeldAsLongAsSomeoneHoldsThem) {
+  const auto total = std::make_shared<std::atomic<int64_t>>(0);
+  {
+    HeldBytes held(total);
+    held.add(5);
+    held.add(2);
+    EXPECT_EQ(*total, 7);
+  }
+  EXPECT_EQ(*total, 0);
+}
+
+TEST(QueryTest, NamesAndValuesAreDecoded) {
+  Query query("stream=true&starting_after=%34&empty&x=a+b");
+  EXPECT_EQ(query.boolean("stream"), true);
+  EXPECT_EQ(query.integer("starting_after"), 4);
+  EXPECT_FALSE(query.boolean("absent"));
+  EXPECT_TRUE(query.ok());
+  EXPECT_FALSE(query.integer("x"));
+  EXPECT_EQ(query.failure().param, "x");
+}
+
+}  // namespace
+}  // namespace minimax::api

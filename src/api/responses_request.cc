@@ -1,0 +1,246 @@
+#include "api/responses_request.h"
+
+#include <array>
+#include <limits>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "api/responses_items.h"
+
+namespace minimax::api {
+namespace {
+
+constexpr std::array kNames{Renamed{"max_tokens", "max_output_tokens"},
+                            Renamed{"response_format", "text.format"}, Renamed{"messages", "input"},
+                            Renamed{"reasoning_effort", "reasoning.effort"}};
+constexpr size_t kMetadataPairsMax = 16;
+constexpr size_t kMetadataBytesMax = 512;
+constexpr std::string_view kIncludeLogprobs = "message.output_text.logprobs";
+
+Result<Json> read_tool(const Json& tool, const std::string& place) {
+  if (!tool.is_object()) {
+    return invalid(fmt::format("{} must be an object, not {}.", place, tool.type_name()), place);
+  }
+  Fields fields(tool, place + ".");
+  const std::string type = fields.string("type").value_or("");
+  if (type != "function") {
+    fields.fail("type", fmt::format("{}.type is {}: this server runs no tools of its own, only functions are "
+                                    "taken.",
+                                    place, to_string(Json(type))));
+  }
+  const std::optional<std::string> name = fields.string("name");
+  if (!name || name->empty()) fields.fail("name", place + " has no name.");
+  const std::optional<std::string> description = fields.string("description");
+  const Json* parameters = fields.object("parameters");
+  const bool strict = fields.boolean("strict").value_or(false);
+  if (!fields.ok()) return fields.failure();
+  Json function = Json::object({{"name", *name}});
+  if (description) function.set("description", *description);
+  if (parameters != nullptr) function.set("parameters", *parameters);
+  if (strict) function.set("strict", true);
+  return Json::object({{"type", "function"}, {"function", std::move(function)}});
+}
+
+void read_tools(Fields& fields, ResponsesRequest& request) {
+  const Json* tools = fields.array("tools");
+  request.echo.set("tools", tools != nullptr ? *tools : Json::array());
+  if (tools == nullptr || tools->as_array().empty()) return;
+  Json out = Json::array();
+  for (size_t i = 0; i < tools->as_array().size(); ++i) {
+    Result<Json> tool = read_tool(tools->as_array()[i], fmt::format("tools[{}]", i));
+    if (!tool.ok()) return fields.adopt(tool.failure());
+    out.push_back(std::move(*tool));
+  }
+  request.chat.set("tools", std::move(out));
+}
+
+void read_tool_choice(Fields& fields, ResponsesRequest& request) {
+  const Json* choice = fields.any("tool_choice");
+  request.echo.set("tool_choice", choice != nullptr ? *choice : Json("auto"));
+  const bool tools = request.chat.find("tools") != nullptr;
+  // Clients send auto with an empty list of tools too.
+  if (choice == nullptr || (!tools && *choice == Json("auto"))) return;
+  if (!choice->is_object()) {
+    request.chat.set("tool_choice", *choice);
+    return;
+  }
+  Fields inner(*choice, "tool_choice.");
+  const std::string type = inner.string("type").value_or("");
+  const std::string name = inner.string("name").value_or("");
+  if (type != "function") {
+    inner.fail("type",
+               fmt::format("tool_choice.type is {}; as an object it must be {{\"type\": \"function\", "
+                           "\"name\": NAME}}.",
+                           to_string(Json(type))));
+    fields.adopt(inner.failure());
+    return;
+  }
+  request.chat.set("tool_choice",
+                   Json::object({{"type", "function"}, {"function", Json::object({{"name", name}})}}));
+}
+
+void read_text(Fields& fields, ResponsesRequest& request) {
+  const Json* text = fields.object("text");
+  Json format = Json::object({{"type", "text"}});
+  if (text != nullptr) {
+    Fields inner(*text, "text.");
+    inner.string("verbosity");  // nothing in the template to say it with
+    if (const Json* given = inner.object("format")) format = *given;
+    if (!inner.ok()) return fields.adopt(inner.failure());
+  }
+  request.echo.set("text", Json::object({{"format", format}}));
+  const Json* type = format.find("type");
+  if (type == nullptr || !type->is_string()) return fields.fail("text.format", "text.format has no type.");
+  if (*type == Json("text")) return;
+  if (*type != Json("json_schema")) {
+    request.chat.set("response_format", Json::object({{"type", *type}}));
+    return;
+  }
+  Json schema = Json::object();
+  for (const std::string_view name : {"name", "description", "schema", "strict"}) {
+    if (const Json* value = format.find(name); value != nullptr && !value->is_null())
+      schema.set(name, *value);
+  }
+  request.chat.set("response_format",
+                   Json::object({{"type", "json_schema"}, {"json_schema", std::move(schema)}}));
+}
+
+void read_reasoning(Fields& fields, ResponsesRequest& request) {
+  Json echo = Json::object({{"effort", nullptr}, {"summary", nullptr}});
+  if (const Json* reasoning = fields.object("reasoning")) {
+    Fields inner(*reasoning, "reasoning.");
+    if (const std::optional<std::string> effort = inner.string("effort")) {
+      echo.set("effort", *effort);
+      request.chat.set("reasoning_effort", *effort);
+    }
+    inner.string("summary");  // thinking comes whole, never as a summary
+    inner.string("generate_summary");
+    if (!inner.ok()) fields.adopt(inner.failure());
+  }
+  request.echo.set("reasoning", std::move(echo));
+}
+
+void read_logprobs(Fields& fields, ResponsesRequest& request) {
+  bool wanted = false;
+  for (const std::string& name : fields.strings("include").value_or(std::vector<std::string>{})) {
+    wanted = wanted || name == kIncludeLogprobs;
+  }
+  const std::optional<int64_t> top = fields.integer("top_logprobs", 0, std::numeric_limits<int32_t>::max());
+  request.echo.set("top_logprobs", top.value_or(0));
+  if (!wanted && top.value_or(0) == 0) return;
+  request.chat.set("logprobs", true);
+  request.chat.set("top_logprobs", top.value_or(0));
+}
+
+void read_metadata(Fields& fields, ResponsesRequest& request) {
+  const Json* metadata = fields.object("metadata");
+  request.echo.set("metadata", metadata != nullptr ? *metadata : Json::object());
+  if (metadata == nullptr) return;
+  if (metadata->as_object().size() > kMetadataPairsMax) {
+    fields.fail("metadata", fmt::format("metadata may have {} members at most.", kMetadataPairsMax));
+  }
+  for (const auto& [name, value] : metadata->as_object()) {
+    if (!value.is_string() || value.as_string().size() > kMetadataBytesMax) {
+      fields.fail("metadata",
+                  fmt::format("metadata's values must be strings of at most {} bytes.", kMetadataBytesMax));
+    }
+  }
+}
+
+void read_keeping(Fields& fields, ResponsesRequest& request) {
+  request.stream = fields.boolean("stream").value_or(false);
+  request.store = fields.boolean("store").value_or(true);
+  request.background = fields.boolean("background").value_or(false);
+  if (request.background && !request.store) {
+    fields.fail("background", "background needs store true: the response is fetched later.");
+  }
+  request.previous_id = fields.string("previous_response_id").value_or("");
+  const std::string truncation = fields.string("truncation").value_or("disabled");
+  if (truncation != "auto" && truncation != "disabled") {
+    fields.fail("truncation", "truncation must be auto or disabled.");
+  }
+  request.truncates = truncation == "auto";
+  request.echo.set("truncation", truncation);
+  request.echo.set("background", request.background);
+  request.echo.set("store", request.store);
+  request.echo.set("previous_response_id", request.previous_id.empty() ? Json() : Json(request.previous_id));
+}
+
+void echo_member(Fields& fields, std::string_view name, ResponsesRequest& request) {
+  const Json* value = fields.any(name);
+  request.echo.set(name, value != nullptr ? *value : Json());
+}
+
+void read_limits(Fields& fields, ResponsesRequest& request) {
+  const int64_t max = std::numeric_limits<int32_t>::max();
+  if (const std::optional<int64_t> tokens = fields.integer("max_output_tokens", 1, max)) {
+    request.chat.set("max_tokens", *tokens);
+  }
+  // Counts calls of tools that the server runs itself: there are none.
+  fields.integer("max_tool_calls", 1, max);
+  const bool parallel = fields.boolean("parallel_tool_calls").value_or(true);
+  request.echo.set("parallel_tool_calls", parallel);
+  if (!parallel) request.chat.set("parallel_tool_calls", false);
+  for (const std::string_view name :
+       {"max_output_tokens", "max_tool_calls", "user", "safety_identifier", "prompt_cache_key"}) {
+    echo_member(fields, name, request);
+  }
+}
+
+void refuse_what_is_absent(Fields& fields) {
+  fields.refuse("prompt", "prompt templates are not kept here; send instructions and input.");
+  fields.refuse("conversation",
+                "conversations are not kept here; previous_response_id continues a response.");
+  fields.refuse("context_management", "compaction is not offered; truncation auto drops the oldest turns.");
+}
+
+}  // namespace
+
+std::span<const Renamed> responses_names() {
+  return kNames;
+}
+
+Result<ResponsesRequest> read_responses_request(const Json& body) {
+  Fields fields(body);
+  ResponsesRequest request;
+  request.chat = Json::object();
+  request.echo = Json::object();
+  refuse_what_is_absent(fields);
+  const Json* input = fields.any("input");
+  if (input == nullptr) fields.fail("input", "The request has no input.");
+  if (!fields.ok()) return fields.failure();
+  Result<Json> messages = messages_of_items(*input, "input");
+  if (!messages.ok()) return messages.failure();
+  request.input = std::move(*messages);
+  request.instructions = fields.string("instructions").value_or("");
+  echo_member(fields, "instructions", request);
+  copy_members(fields, {"model", "temperature", "top_p", "top_k", "stop", "structured_outputs"},
+               request.chat);
+  copy_extensions(fields, request.chat);
+  read_keeping(fields, request);
+  read_tools(fields, request);
+  read_tool_choice(fields, request);
+  read_text(fields, request);
+  read_reasoning(fields, request);
+  read_logprobs(fields, request);
+  read_metadata(fields, request);
+  read_limits(fields, request);
+  if (!fields.ok()) return fields.failure();
+  return request;
+}
+
+Json chat_of_response(const ResponsesRequest& request, const Json::Array& history) {
+  Json messages = Json::array();
+  if (!request.instructions.empty()) {
+    messages.push_back(Json::object({{"role", "system"}, {"content", request.instructions}}));
+  }
+  for (const Json& message : history) messages.push_back(message);
+  for (const Json& message : request.input.as_array()) messages.push_back(message);
+  join_leading_system(messages);
+  Json chat = request.chat;
+  chat.set("messages", std::move(messages));
+  return chat;
+}
+
+}  // namespace minimax::api

@@ -1,0 +1,158 @@
+#include "api/responses_store.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace minimax::api {
+namespace {
+
+constexpr int64_t kMicroseconds = 1'000'000;
+// What an entry takes beside its texts: a guess on the high side.
+constexpr int64_t kEntryBytes = 1024;
+constexpr int64_t kEventBytes = 128;
+
+}  // namespace
+
+void StoredResponse::start(std::unique_ptr<ResponseRun> run) {
+  const std::lock_guard lock(mutex_);
+  CHECK(!run_ && body_.empty());
+  run_ = std::move(run);
+}
+
+bool StoredResponse::advance() {
+  std::vector<Notify> watchers;
+  bool more = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!run_) return false;
+    const size_t before = events_.size();
+    more = run_->poll(events_);
+    for (size_t i = before; i < events_.size(); ++i) held_.add(std::ssize(events_[i].data) + kEventBytes);
+    if (!more) {
+      keep(*run_);
+      run_.reset();
+    }
+    for (const auto& [who, notify] : watchers_) watchers.push_back(notify);
+  }
+  for (const Notify& notify : watchers) notify();
+  return more;
+}
+
+bool StoredResponse::cancel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!run_ || run_->ended()) return false;
+    run_->cancel();
+  }
+  advance();
+  return true;
+}
+
+void StoredResponse::finish(const ResponseRun& run) {
+  const std::lock_guard lock(mutex_);
+  keep(run);
+}
+
+void StoredResponse::keep(const ResponseRun& run) {
+  body_ = to_string(run.object());
+  held_.add(std::ssize(body_) + kEntryBytes);
+  if (run.status() != ResponseStatus::kCompleted && run.status() != ResponseStatus::kIncomplete) return;
+  auto turn = std::make_shared<ResponseTurn>(held_.total());
+  turn->messages = run.wire().input.as_array();
+  const Json answer = run.answer_messages();
+  for (const Json& message : answer.as_array()) turn->messages.push_back(message);
+  for (const Json& message : turn->messages) turn->held.add(std::ssize(to_string(message)));
+  turn_ = std::move(turn);
+}
+
+std::string StoredResponse::body() const {
+  const std::lock_guard lock(mutex_);
+  return run_ ? to_string(run_->object()) : body_;
+}
+
+bool StoredResponse::ended() const {
+  const std::lock_guard lock(mutex_);
+  return !body_.empty();
+}
+
+std::optional<ResponseHistory> StoredResponse::continued() const {
+  const std::lock_guard lock(mutex_);
+  if (!turn_) return {};
+  ResponseHistory history = history_;
+  history.push_back(turn_);
+  return history;
+}
+
+bool StoredResponse::read_events(int64_t next, std::vector<Event>& events) const {
+  const std::lock_guard lock(mutex_);
+  for (size_t i = static_cast<size_t>(std::max<int64_t>(next, 0)); i < events_.size(); ++i) {
+    events.push_back(events_[i]);
+  }
+  return body_.empty();
+}
+
+void StoredResponse::watch(const void* who, Notify notify) {
+  const std::lock_guard lock(mutex_);
+  watchers_.emplace_back(who, std::move(notify));
+}
+
+void StoredResponse::unwatch(const void* who) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(watchers_, [&](const auto& watcher) { return watcher.first == who; });
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+void ResponseStore::put(std::shared_ptr<StoredResponse> response, int64_t now_us) {
+  const std::lock_guard lock(mutex_);
+  const std::string id = response->id();
+  CHECK(!index_.contains(id));
+  entries_.push_back({std::move(response), now_us});
+  index_.emplace(id, std::prev(entries_.end()));
+  evict(now_us);
+}
+
+std::shared_ptr<StoredResponse> ResponseStore::find(const std::string& id, int64_t now_us) {
+  const std::lock_guard lock(mutex_);
+  evict(now_us);
+  const auto found = index_.find(id);
+  if (found == index_.end()) return nullptr;
+  found->second->used_us = now_us;
+  entries_.splice(entries_.end(), entries_, found->second);
+  return found->second->response;
+}
+
+std::shared_ptr<StoredResponse> ResponseStore::remove(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = index_.find(id);
+  if (found == index_.end()) return nullptr;
+  std::shared_ptr<StoredResponse> response = std::move(found->second->response);
+  entries_.erase(found->second);
+  index_.erase(found);
+  return response;
+}
+
+void ResponseStore::clear() {
+  const std::lock_guard lock(mutex_);
+  index_.clear();
+  entries_.clear();
+}
+
+// The messages of a turn that later ones continue live as long as these: evicting it gives the rest of its
+// bytes back. Those that continue it are later in the order of use.
+void ResponseStore::evict(int64_t now_us) {
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const bool old = now_us - entry->used_us > limits_.age_s_max * kMicroseconds;
+    if (!old && bytes() <= limits_.bytes_max) return;
+    // Whoever reads it now holds it too; the next put or find looks again.
+    if (!entry->response->ended() || entry->response.use_count() > 1) {
+      ++entry;
+      continue;
+    }
+    index_.erase(entry->response->id());
+    entry = entries_.erase(entry);
+  }
+}
+
+}  // namespace minimax::api

@@ -1,0 +1,130 @@
+#pragma once
+// Responses that were stored, in memory: evicted by a budget in bytes and by age, gone with the process.
+//
+// Thread-safe. A stored response is shared by the store, by those who read it and by its generation: one that
+// is evicted while someone still reads it lives until they are done.
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/reply.h"
+#include "api/responses_run.h"
+#include "base/json.h"
+
+namespace minimax::api {
+
+// Bytes that are held as long as this lives, added up in a total.
+class HeldBytes {
+ public:
+  explicit HeldBytes(std::shared_ptr<std::atomic<int64_t>> total) : total_(std::move(total)) {}
+  ~HeldBytes() { *total_ -= bytes_; }
+  HeldBytes(const HeldBytes&) = delete;
+  HeldBytes& operator=(const HeldBytes&) = delete;
+  void add(int64_t bytes) {
+    bytes_ += bytes;
+    *total_ += bytes;
+  }
+  const std::shared_ptr<std::atomic<int64_t>>& total() const { return total_; }
+
+ private:
+  std::shared_ptr<std::atomic<int64_t>> total_;
+  int64_t bytes_ = 0;
+};
+
+// Messages of one turn: its input and its answer. Shared by all later turns that continue it.
+struct ResponseTurn {
+  explicit ResponseTurn(std::shared_ptr<std::atomic<int64_t>> total) : held(std::move(total)) {}
+  Json::Array messages;
+  HeldBytes held;
+};
+using ResponseHistory = std::vector<std::shared_ptr<const ResponseTurn>>;
+
+class StoredResponse {
+ public:
+  // `history`: the turns before this one. `total`: the store's.
+  StoredResponse(std::string id, bool background, ResponseHistory history,
+                 std::shared_ptr<std::atomic<int64_t>> total)
+      : id_(std::move(id)), background_(background), history_(std::move(history)), held_(std::move(total)) {}
+
+  const std::string& id() const { return id_; }
+
+  // One that runs in the background. REQUIRES: nothing was started or finished before.
+  void start(std::unique_ptr<ResponseRun> run);
+  // Takes what is known of the generation; returns false once it ended. Calls the watchers.
+  bool advance();
+  // True if the response was running in the background and is cancelled now.
+  bool cancel();
+  // One that was generated in the foreground and has ended.
+  void finish(const ResponseRun& run);
+
+  std::string body() const;  // the response object
+  bool ended() const;
+  bool background() const { return background_; }
+  // The turns up to this one, or nothing if the response cannot be continued: it runs, failed or was
+  // cancelled.
+  std::optional<ResponseHistory> continued() const;
+
+  // Events from `next` on, numbered as they are; returns false if no more will come. Background only.
+  bool read_events(int64_t next, std::vector<Event>& events) const;
+  void watch(const void* who, Notify notify);
+  void unwatch(const void* who);
+
+  std::atomic<bool> woken{false};  // waits to be advanced: the runner's
+
+ private:
+  void keep(const ResponseRun& run);
+
+  const std::string id_;
+  const bool background_;
+  const ResponseHistory history_;
+  mutable std::mutex mutex_;
+  std::unique_ptr<ResponseRun> run_;  // while it runs
+  std::string body_;                  // once it ended
+  std::shared_ptr<const ResponseTurn> turn_;
+  std::vector<Event> events_;
+  HeldBytes held_;
+  std::vector<std::pair<const void*, Notify>> watchers_;
+};
+
+struct ResponseStoreLimits {
+  int64_t bytes_max = 256 << 20;
+  int64_t age_s_max = 3600;  // since the response was last written or read
+};
+
+class ResponseStore {
+ public:
+  explicit ResponseStore(ResponseStoreLimits limits) : limits_(limits) {}
+
+  bool enabled() const { return limits_.bytes_max > 0; }
+  const ResponseStoreLimits& limits() const { return limits_; }
+  // `now_us`: monotonic. Running responses are never evicted.
+  void put(std::shared_ptr<StoredResponse> response, int64_t now_us);
+  std::shared_ptr<StoredResponse> find(const std::string& id, int64_t now_us);
+  std::shared_ptr<StoredResponse> remove(const std::string& id);
+  void clear();
+  // Bytes of all stored responses, those evicted and still in use included.
+  int64_t bytes() const { return *total_; }
+  const std::shared_ptr<std::atomic<int64_t>>& total() const { return total_; }
+
+ private:
+  struct Entry {
+    std::shared_ptr<StoredResponse> response;
+    int64_t used_us = 0;
+  };
+  void evict(int64_t now_us);
+
+  const ResponseStoreLimits limits_;
+  const std::shared_ptr<std::atomic<int64_t>> total_ = std::make_shared<std::atomic<int64_t>>(0);
+  mutable std::mutex mutex_;
+  std::list<Entry> entries_;  // the one used longest ago first
+  std::unordered_map<std::string, std::list<Entry>::iterator> index_;
+};
+
+}  // namespace minimax::api
