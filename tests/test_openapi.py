@@ -1,0 +1,51 @@
+"""/openapi.json is true: generated requests find no 500 and no answer off the document."""
+import httpx
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from minimax_server import PARSERS, Server
+
+CHECKS = [not_a_server_error, checks.status_code_conformance, checks.content_type_conformance, checks.response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def short_server():
+    # Few tokens, so that many requests fit into the time.
+    server = Server(*PARSERS, "--override-generation-config", '{"max_new_tokens": 3}')
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def described(short_server):
+    return schemathesis.openapi.from_url(short_server.url + "/openapi.json")
+
+
+schema = schemathesis.pytest.from_fixture("described")
+
+
+@schema.parametrize()
+@hypothesis.settings(max_examples=12, deadline=None, derandomize=True, database=None,
+                     suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+def test_generated_requests_get_answers_of_the_document(case):
+    case.call_and_validate(checks=CHECKS, timeout=30)
+
+
+def test_every_path_of_the_document_is_served_and_the_other_way_round(short_server):
+    document = httpx.get(short_server.url + "/openapi.json").json()
+    assert document["openapi"].startswith("3.1") and document["info"]["version"] == httpx.get(short_server.url + "/version").json()["version"]
+    for path, methods in document["paths"].items():
+        here = path.replace("{response_id}", "x").replace("{model}", "tiny")
+        allowed = httpx.options(short_server.url + here).headers["allow"].lower()
+        assert all(method in allowed for method in methods), path
+
+
+def test_the_document_can_be_switched_off():
+    server = Server("--disable-fastapi-docs")
+    try:
+        assert httpx.get(server.url + "/openapi.json").status_code == 404
+    finally:
+        assert server.stop() == 0
