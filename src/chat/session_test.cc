@@ -14,9 +14,9 @@ using tokenizer::TokenId;
 // A world in which the fake model says what the test wants: logit_bias 100 forces a token, so texts are
 // scripted by allowing one id; longer scripts come from the pipeline tests below.
 struct World {
-  World()
+  explicit World(int64_t step_us = 0)
       : tokenizer(tokenizer::Tokenizer::parse(to_string(tokenizer::small_tokenizer({})), "small")),
-        executor({.limits = limits(tokenizer.size()), .step_us = 0, .not_finite_every = 0}),
+        executor({.limits = limits(tokenizer.size()), .step_us = step_us, .not_finite_every = 0}),
         engine(executor, {}) {}
 
   static executor::Limits limits(int32_t vocab_size) {
@@ -78,7 +78,7 @@ TEST(Session, TextComesInOrderAndEndsByLength) {
 }
 
 TEST(Session, AStopStringEndsTheSampleInTheEngineToo) {
-  World world;
+  World world(5000);  // steps long enough for a reader on a busy machine to be heard before the last
   GenerationRequest request = world.request({'x'}, 100);
   request.stop = {"xxx"};
   auto session = Session::start(world.engine, world.tokenizer, request);

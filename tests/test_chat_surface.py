@@ -1,0 +1,133 @@
+"""The rest of the chat surface, and thinking passed back in every form that an API has for it."""
+import httpx
+import openai
+import pytest
+
+from minimax_server import PARSERS, Server
+
+QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
+CALL = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+RESULT = '{"temperature": 21}'
+
+
+def ask(client, **more):
+    return client.chat.completions.create(**{"model": "tiny", "messages": QUESTION, "temperature": 0, **more})
+
+
+def render(server, **more):
+    reply = httpx.post(server.url + "/v1/chat/completions/render", json={"model": "tiny", "messages": QUESTION, **more})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def history(assistant):
+    return [*QUESTION, {"role": "assistant", "tool_calls": [CALL], **assistant}, {"role": "tool", "tool_call_id": "call_1", "content": RESULT}]
+
+
+@pytest.mark.parametrize("thinking", ["The user asks.", "Two\nlines, \"quoted\" & <b>marked</b>", "世界"])
+def test_thinking_in_history_is_one_prompt_in_every_form(server, client, thinking):
+    reference = render(server, messages=history({"content": "Look.", "reasoning": thinking}))
+    assert f"<think>\n{thinking}\n</think>\n\nLook." in reference["prompt"]
+    for form in [{"content": "Look.", "reasoning_content": thinking}, {"content": f"<think>\n{thinking}\n</think>\n\nLook."},
+                 {"content": [{"type": "text", "text": "Look."}], "reasoning": thinking}]:
+        assert render(server, messages=history(form)) == reference
+    items = [QUESTION[0], {"type": "reasoning", "id": "rs", "summary": [], "content": [{"type": "reasoning_text", "text": thinking}]},
+             {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Look.", "annotations": []}]},
+             {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": '{"city": "Paris"}'},
+             {"type": "function_call_output", "call_id": "call_1", "output": RESULT}]
+    blocks = [QUESTION[0], {"role": "assistant", "content": [
+        {"type": "thinking", "thinking": thinking, "signature": "s"}, {"type": "text", "text": "Look."},
+        {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {"city": "Paris"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": RESULT}]}]
+    # Neither API shows its prompt; the same greedy answer to the same number of tokens, all of them found in the cache, is it.
+    chat = ask(client, messages=history({"content": "Look.", "reasoning": thinking}), max_tokens=40)
+    response = client.responses.create(model="tiny", input=items, temperature=0, max_output_tokens=40)
+    assert response.usage.input_tokens == reference["count"] == chat.usage.prompt_tokens
+    assert response.usage.input_tokens_details.cached_tokens >= reference["count"] - 16
+    message = httpx.post(server.url + "/v1/messages", json={"model": "tiny", "messages": blocks, "temperature": 0, "max_tokens": 40}).json()
+    usage = message["usage"]
+    assert usage["input_tokens"] + usage["cache_read_input_tokens"] == reference["count"]
+    assert usage["cache_read_input_tokens"] >= reference["count"] - 16
+    said = {chat.choices[0].message.reasoning, response.output[0].content[0].text, message["content"][0]["thinking"]}
+    assert len(said) == 1
+
+
+def test_render_is_what_is_answered(server, client):
+    rendered = render(server)
+    answer = ask(client, extra_body={"return_token_ids": True}, max_tokens=1)
+    assert answer.prompt_token_ids == rendered["prompt_token_ids"] and rendered["count"] == len(rendered["prompt_token_ids"])
+    back = httpx.post(server.url + "/detokenize", json={"model": "tiny", "tokens": rendered["prompt_token_ids"]}).json()["prompt"]
+    assert back == rendered["prompt"] and rendered["prompt"].endswith("]~b]ai\n<think>\n")
+    assert httpx.post(server.url + "/v1/chat/completions/render", json={"messages": []}).status_code == 400
+
+
+def test_a_message_is_continued_and_echoed(server, client):
+    started = [*QUESTION, {"role": "assistant", "content": "It is"}]
+    more = {"continue_final_message": True, "add_generation_prompt": False}
+    assert render(server, messages=started, **more)["prompt"].endswith("]~b]ai\nIt is")
+    plain = ask(client, messages=started, max_tokens=5, extra_body=more).choices[0].message.content
+    echoed = ask(client, messages=started, max_tokens=5, extra_body={**more, "echo": True}).choices[0].message.content
+    assert echoed == "It is" + plain
+    with pytest.raises(openai.BadRequestError):
+        ask(client, messages=started, extra_body={**more, "add_generation_prompt": True})
+    assert not render(server, add_generation_prompt=False)["prompt"].endswith("<think>\n")
+
+
+def test_thinking_can_be_left_out_of_the_answer(client):
+    shown, hidden = ask(client), ask(client, extra_body={"include_reasoning": False})
+    assert shown.choices[0].message.reasoning and not hidden.choices[0].message.reasoning
+    assert hidden.choices[0].message.content == shown.choices[0].message.content
+
+
+def test_effort_is_the_template_s_to_use_and_this_one_does_not(server):
+    assert render(server, reasoning_effort="low") == render(server)
+    reply = httpx.post(server.url + "/v1/chat/completions", json={"messages": QUESTION, "reasoning_effort": "some"})
+    assert reply.status_code == 400 and reply.json()["error"]["param"] == "reasoning_effort"
+
+
+def test_prompt_logprobs_and_ids(client):
+    answer = ask(client, max_tokens=2, extra_body={"prompt_logprobs": 1, "return_token_ids": True})
+    assert answer.prompt_logprobs[0] is None and len(answer.prompt_logprobs) == len(answer.prompt_token_ids)
+    assert str(answer.prompt_token_ids[1]) in answer.prompt_logprobs[1]
+    assert len(answer.choices[0].token_ids) == 2
+
+
+def test_prompts_are_cut_to_their_end(client):
+    whole = ask(client, max_tokens=1, extra_body={"return_token_ids": True}).prompt_token_ids
+    cut = ask(client, max_tokens=1, extra_body={"return_token_ids": True, "truncate_prompt_tokens": 10}).prompt_token_ids
+    assert cut == whole[-10:]
+
+
+def test_salts_keep_caches_apart(client):
+    def cached(salt):
+        return ask(client, max_tokens=1, extra_body={"cache_salt": salt}).usage.prompt_tokens_details.cached_tokens
+    assert cached("one") == 0 and cached("one") > 0 and cached("two") == 0
+
+
+def test_ids_of_the_client_s_choice(server, client):
+    assert ask(client, max_tokens=1, extra_body={"request_id": "mine"}).id == "chatcmpl-mine"
+    reply = httpx.post(server.url + "/v1/chat/completions", json={"messages": QUESTION, "max_tokens": 1}, headers={"X-Request-Id": "header"})
+    assert reply.json()["id"] == "chatcmpl-header" and reply.headers["x-request-id"] == "header"
+
+
+def test_priority_needs_its_policy():
+    server = Server(*PARSERS, "--scheduling-policy", "priority")
+    try:
+        assert ask(server.client(), max_tokens=1, extra_body={"priority": -5}).choices
+    finally:
+        assert server.stop() == 0
+
+
+def test_batches_of_prompts_and_no_suffix(client):
+    batch = client.completions.create(model="tiny", prompt=["One", "Two"], max_tokens=4, temperature=0, n=1)
+    alone = [client.completions.create(model="tiny", prompt=prompt, max_tokens=4, temperature=0).choices[0].text for prompt in ("One", "Two")]
+    assert [choice.text for choice in batch.choices] == alone and [choice.index for choice in batch.choices] == [0, 1]
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model="tiny", prompt="One", suffix="Two")
+    assert caught.value.param == "suffix"
+
+
+def test_one_call_if_calls_may_not_be_parallel(server):
+    # The model of the tests calls one tool at a time; what the parser does with two is shown by its own tests.
+    reply = httpx.post(server.url + "/v1/chat/completions", json={"messages": QUESTION, "parallel_tool_calls": "yes"})
+    assert reply.status_code == 400 and reply.json()["error"]["param"] == "parallel_tool_calls"
