@@ -41,11 +41,3 @@ def test_every_path_of_the_document_is_served_and_the_other_way_round(short_serv
         here = path.replace("{response_id}", "x").replace("{model}", "tiny")
         allowed = httpx.options(short_server.url + here).headers["allow"].lower()
         assert all(method in allowed for method in methods), path
-
-
-def test_the_document_can_be_switched_off():
-    server = Server("--disable-fastapi-docs")
-    try:
-        assert httpx.get(server.url + "/openapi.json").status_code == 404
-    finally:
-        assert server.stop() == 0

@@ -176,6 +176,23 @@ def test_max_logprobs():
         assert refusal.status_code == 400 and "2" in refusal.text
 
 
+def test_response_store_bytes_and_seconds():
+    def kept(*flags, after=0.0):
+        with Server("tiny", *flags) as server:
+            answer = server.http.post("/v1/responses", json={"input": "Hi", "max_output_tokens": 1}).json()
+            time.sleep(after)
+            return server.http.get("/v1/responses/" + answer["id"]).status_code
+    assert kept() == 200
+    assert kept("--response-store-bytes", "0") == kept("--response-store-bytes", "100") == 404
+    assert kept("--response-store-seconds", "1", after=1.2) == 404
+
+
+def test_disable_fastapi_docs():
+    for flags, status in ([], 200), (["--disable-fastapi-docs"], 404):
+        with Server("tiny", *flags) as server:
+            assert server.http.get("/openapi.json").status_code == status
+
+
 def test_max_num_seqs_and_max_waiting_requests():
     with Server("tiny", "--max-num-seqs", "1", "--max-waiting-requests", "1") as server:
         assert "1 sequences at once" in server.log()
