@@ -1,0 +1,1 @@
+"""The world of the second edition: unseen tools, every JSON type, chains, files, two languages."""
