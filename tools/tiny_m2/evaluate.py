@@ -1,10 +1,12 @@
 """Drives a running server with held-out dialogues and counts what it gets word for word.
 
-    python3 tools/tiny_m2/evaluate.py --url http://127.0.0.1:8000 [--model NAME] [--n 200] [--concurrency 8] [--stream]
+    python3 tools/tiny_m2/evaluate.py --url http://127.0.0.1:8000 [--model NAME] [--n 200] [--edition 2] [--concurrency 8] [--stream]
 
-Each dialogue goes through /v1/chat/completions turn by turn, greedy. Nothing is executed: a call is answered with the
-generator's result. The server's own thinking and calls are passed back as long as they are right; a wrong reply
-is counted and the true one takes its place. Exit status 1 under 98 % of calls or 95 % of answers.
+Each dialogue goes through /v1/chat/completions turn by turn, greedy. A chain (a turn in which a call needs the result
+of the one before) is left to the model from the question to the answer: the client executes what it calls (client.py)
+and the chain is right when the answer is; its replies are counted like the others up to the first wrong one, and those
+never reached count as wrong. Elsewhere a wrong reply is counted and the true one takes its place. The server's own
+thinking and calls are passed back. Exit status 1 under 98 % of calls, 95 % of answers or 90 % of chains.
 """
 import argparse
 import json
@@ -15,19 +17,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from generate import dialogue
+import generate
+import second.generate
+from second.client import Client
 
-CALLS_MIN, ANSWERS_MIN = 0.98, 0.95
+CALLS_MIN, ANSWERS_MIN, CHAINS_MIN = 0.98, 0.95, 0.90
+EDITIONS = {1: generate.dialogue, 2: second.generate.dialogue}
 MARGIN = 200  # tokens a user or a result may add to a conversation between two replies
 Message = dict[str, Any]
 
 
 @dataclass
 class Counts:
-    calls: int = 0
+    dialogues: int = 0
+    calls: int = 0  # replies that call; all of a block must be right
     calls_exact: int = 0
+    single: int = 0  # calls, a block of three being three
+    names: int = 0  # of the single calls
+    arguments: int = 0  # of the single calls whose names are right
     answers: int = 0
     answers_exact: int = 0
+    chains: int = 0
+    chains_right: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -115,36 +126,96 @@ def as_client(message: Message) -> Message:
     return message | {"content": None, "tool_calls": calls}
 
 
+def right_answer(found: Message, expected: Message) -> bool:
+    return not found.get("tool_calls") and (found.get("content") or "").strip("\n") == expected["content"]
+
+
+def count(counts: Counts, found: Message | None, expected: Message) -> bool:
+    """Counts one reply, calls apart from answers; None is a reply that was never reached."""
+    if not expected.get("tool_calls"):
+        counts.answers += 1
+        right = found is not None and right_answer(found, expected)
+        counts.answers_exact += right
+        return right
+    want, have = called(expected), called(found) if found else []
+    counts.calls += 1
+    counts.single += len(want)
+    for i, (name, arguments) in enumerate(want):
+        named = i < len(have) and have[i][0] == name
+        counts.names += named
+        counts.arguments += named and same(have[i][1], arguments)
+    right = same(have, want)
+    counts.calls_exact += right
+    return right
+
+
+def own(found: Message) -> Message:
+    """A reply of the server as a client passes it back."""
+    return {"role": "assistant", "content": found.get("content")} | {
+        key: found[key] for key in ("reasoning", "reasoning_content", "tool_calls") if found.get(key)}
+
+
+def run_chain(options: argparse.Namespace, conversation: dict, first: int, last: int, sent: list[Message], client: Client,
+              counts: Counts) -> int:
+    """The whole turn by the model itself. `sent` grows by the true messages if it went wrong; the tokens held."""
+    messages = conversation["messages"]
+    expected = [message for message in messages[first : last + 1] if message["role"] == "assistant"]
+    sent.append(messages[first])
+    asked, held, on_track, found = list(sent), 0, True, {}
+    counts.chains += 1
+    for step in range(len(expected) + 4):
+        found, held = ask(options, asked, conversation.get("tools"), counts)
+        if on_track and step < len(expected):
+            on_track = count(counts, found, expected[step])
+            if not on_track:
+                counts.wrong.append(f"chain, reply {step}: question {messages[first]['content']!r}, expected {expected[step]}, found {found}")
+                for missed in expected[step + 1 :]:
+                    count(counts, None, missed)
+        asked.append(own(found))
+        if not found.get("tool_calls"):
+            break
+        for call, (name, arguments) in zip(found["tool_calls"], called(found)):
+            asked.append({"role": "tool", "tool_call_id": call["id"], "content": client.execute(name, arguments)})
+    counts.chains_right += right_answer(found, expected[-1])
+    sent[:] = asked if on_track else sent + [as_client(message) for message in messages[first + 1 : last + 1]]
+    return held
+
+
 def run(options: argparse.Namespace, seed: int) -> Counts:
-    counts, sent, conversation = Counts(), [], dialogue(seed, held_out=True)
+    if time.time() > options.until:
+        return Counts()
+    counts, sent, conversation = Counts(), [], EDITIONS[options.edition](seed, held_out=True)
+    world = conversation.get("world", {"files": {}, "tools": {}, "script": [], "chains": []})  # the first edition has none
+    client = Client(world)
+    chains = dict(world["chains"])
     ids: list[str] = []  # of the calls that wait for their results
-    held = 0
-    for expected in conversation["messages"]:
+    held, skip = 0, -1
+    for i, expected in enumerate(conversation["messages"]):
+        if i <= skip:
+            continue
         if expected["role"] == "tool":
             sent.append(expected | {"tool_call_id": ids.pop(0)})
+            continue
+        if held > options.context - options.max_tokens - MARGIN:
+            break  # the rest of a very long dialogue does not fit
+        if i in chains:
+            skip = chains[i]
+            held = run_chain(options, conversation, i, skip, sent, client, counts)
             continue
         if expected["role"] != "assistant":
             sent.append(expected)
             continue
-        if held > options.context - options.max_tokens - MARGIN:
-            break  # the rest of a very long dialogue does not fit
         found, held = ask(options, sent, conversation.get("tools"), counts)
-        if expected.get("tool_calls"):
-            counts.calls += 1
-            right = same(called(found), called(expected))
-            counts.calls_exact += right
-        else:
-            counts.answers += 1
-            right = not found.get("tool_calls") and (found.get("content") or "").strip("\n") == expected["content"]
-            counts.answers_exact += right
+        right = count(counts, found, expected)
         if not right:
-            counts.wrong.append(f"dialogue {seed}, message {len(sent)}: expected {expected}, found {found}")
-        reply = as_client(expected)
-        if right:
-            reply = {"role": "assistant", "content": found.get("content")} | {
-                key: found[key] for key in ("reasoning", "reasoning_content", "tool_calls") if found.get(key)}
+            counts.wrong.append(f"dialogue {seed}, message {len(sent)}: after {sent[-1]['content']!r} expected {expected}, found {found}")
+        for name, arguments in called(expected):
+            client.execute(name, arguments)  # what it writes is read later
+        reply = own(found) if right else as_client(expected)
         ids = [call["id"] for call in reply.get("tool_calls") or []]
         sent.append(reply)
+    client.close()
+    counts.dialogues = 1
     return counts
 
 
@@ -153,28 +224,35 @@ def main() -> int:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--model", default="tiny-m2")
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--edition", type=int, choices=EDITIONS, default=1, help="of the dialogues: what the model was trained on")
     parser.add_argument("--first", type=int, default=0, help="seed of the first dialogue")
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--context", type=int, default=4096, help="of the served model, in tokens")
     parser.add_argument("--timeout", type=float, default=300)
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no dialogue after this time")
     parser.add_argument("--show", type=int, default=3, help="wrong replies to print")
     options = parser.parse_args()
     options.url = options.url.rstrip("/").removesuffix("/v1")
 
     total, start = Counts(), time.time()
+    options.until = start + options.seconds
     with ThreadPoolExecutor(options.concurrency) as pool:
         for counts in pool.map(lambda seed: run(options, seed), range(options.first, options.first + options.n)):
             total.add(counts)
     seconds = time.time() - start
     for wrong in total.wrong[: options.show]:
         print("WRONG", wrong)
-    calls, answers = total.calls_exact / max(total.calls, 1), total.answers_exact / max(total.answers, 1)
-    print(f"{options.n} dialogues: calls exact {total.calls_exact} of {total.calls} ({calls:.1%}), answers exact "
-          f"{total.answers_exact} of {total.answers} ({answers:.1%}); {total.prompt_tokens} prompt and "
-          f"{total.completion_tokens} completion tokens in {seconds:.1f} s")
-    return 0 if calls >= CALLS_MIN and answers >= ANSWERS_MIN else 1
+    def share(right: int, of: int) -> str:
+        return f"{right} of {of} ({right / max(of, 1):.1%})"
+
+    print(f"{total.dialogues} dialogues: calls exact {share(total.calls_exact, total.calls)}, answers exact "
+          f"{share(total.answers_exact, total.answers)}, chains right end to end {share(total.chains_right, total.chains)}; of single "
+          f"calls, names {share(total.names, total.single)} and then arguments {share(total.arguments, total.names)}; "
+          f"{total.prompt_tokens} prompt and {total.completion_tokens} completion tokens in {seconds:.1f} s")
+    return 0 if (total.calls_exact >= CALLS_MIN * total.calls and total.answers_exact >= ANSWERS_MIN * total.answers
+                 and total.chains_right >= CHAINS_MIN * total.chains) else 1
 
 
 if __name__ == "__main__":

@@ -38,11 +38,37 @@ def through_e4m3(x: Tensor) -> Tensor:
     return ((groups / scale).clamp(-448, 448).to(torch.float8_e4m3fn).float() * scale).flatten(-2).to(x.dtype)
 
 
+def fake_e4m3(x: Tensor, amax: Tensor) -> Tensor:
+    """float32 -> the nearest e4m3 multiple of amax / 448, in plain arithmetic that any compiler fuses."""
+    scale = amax.clamp_min(1e-10) / 448
+    y = x / scale
+    step = torch.exp2(torch.floor(torch.log2(y.abs().clamp_min(2.0**-9))).clamp_min(-6) - 3)
+    return (torch.round(y / step) * step).clamp(-448, 448) * scale
+
+
+def fake_weight(w: Tensor, on: Tensor) -> Tensor:
+    """[..., out, in] in blocks of 128 x 128, rounded where `on` is 1; the gradient passes as if it were not."""
+    with torch.no_grad():
+        blocks = w.unflatten(-1, (-1, 128)).unflatten(-3, (-1, 128))  # [..., out / 128, 128, in / 128, 128]
+        rounded = fake_e4m3(blocks, blocks.abs().amax((-3, -1), keepdim=True)).flatten(-4, -3).flatten(-2)
+        change = (rounded - w) * on
+    return w + change
+
+
+def fake_activation(x: Tensor, on: Tensor) -> Tensor:
+    """The same for activations, per token and 128 columns."""
+    with torch.no_grad():
+        groups = x.float().unflatten(-1, (-1, 128))
+        change = (fake_e4m3(groups, groups.abs().amax(-1, keepdim=True)).flatten(-2) - x.float()) * on
+    return x + change.to(x.dtype)
+
+
 class Layer(nn.Module):
     def __init__(self, s: Shape):
         super().__init__()
         self.s = s
         self.fp8_activations = False
+        self.fake: tuple[Tensor, Tensor] | None = None  # in training: 1 or 0 for weights, and for activations
 
         def matrix(*shape: int, scale: float = 0.02) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape) * scale)
@@ -58,7 +84,12 @@ class Layer(nn.Module):
         self.w2 = matrix(s.experts, s.hidden, s.inner, scale=residual)
         self.register_buffer("bias", torch.zeros(s.experts))
 
+    def weight(self, w: Tensor) -> Tensor:
+        return fake_weight(w, self.fake[0]) if self.fake else w
+
     def linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.fake:
+            x = fake_activation(x, self.fake[1])
         return F.linear(through_e4m3(x) if self.fp8_activations else x, weight.to(x.dtype))
 
     def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -68,9 +99,9 @@ class Layer(nn.Module):
 
     def attention(self, x: Tensor, rope: tuple[Tensor, Tensor], cache: tuple[Tensor, Tensor] | None, positions: Tensor | None) -> Tensor:
         s, (batch, rows) = self.s, x.shape[:2]
-        q = rms_norm(self.linear(x, self.q), self.q_norm, s.eps, x.dtype).view(batch, rows, s.heads, s.head_dim)
-        k = rms_norm(self.linear(x, self.k), self.k_norm, s.eps, x.dtype).view(batch, rows, s.kv_heads, s.head_dim)
-        v = self.linear(x, self.v).view(batch, rows, s.kv_heads, s.head_dim).transpose(1, 2)
+        q = rms_norm(self.linear(x, self.weight(self.q)), self.q_norm, s.eps, x.dtype).view(batch, rows, s.heads, s.head_dim)
+        k = rms_norm(self.linear(x, self.weight(self.k)), self.k_norm, s.eps, x.dtype).view(batch, rows, s.kv_heads, s.head_dim)
+        v = self.linear(x, self.weight(self.v)).view(batch, rows, s.kv_heads, s.head_dim).transpose(1, 2)
         q, k = self.rotate(q, *rope).transpose(1, 2), self.rotate(k, *rope).transpose(1, 2)
         mask = None
         if cache is not None:
@@ -84,7 +115,7 @@ class Layer(nn.Module):
         group = s.heads // s.kv_heads
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return self.linear(y.transpose(1, 2).reshape(batch, rows, -1), self.o)
+        return self.linear(y.transpose(1, 2).reshape(batch, rows, -1), self.weight(self.o))
 
     def experts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         s = self.s
@@ -94,9 +125,9 @@ class Layer(nn.Module):
             chosen = torch.zeros_like(scores).scatter(-1, ids, 1.0)
             picked = scores * chosen
             share = picked / picked.sum(-1, keepdim=True)
-        inner = F.silu(self.linear(x, self.w1.flatten(0, 1))) * self.linear(x, self.w3.flatten(0, 1))
+        inner = F.silu(self.linear(x, self.weight(self.w1).flatten(0, 1))) * self.linear(x, self.weight(self.w3).flatten(0, 1))
         inner = (inner.unflatten(-1, (s.experts, s.inner)) * share[..., None].to(x.dtype)).flatten(-2)
-        return self.linear(inner, self.w2.transpose(0, 1).flatten(1)), chosen.flatten(0, -2).sum(0)
+        return self.linear(inner, self.weight(self.w2).transpose(0, 1).flatten(1)), chosen.flatten(0, -2).sum(0)
 
     def forward(self, h: Tensor, rope: tuple[Tensor, Tensor], dtype: torch.dtype, cache: tuple[Tensor, Tensor] | None = None,
                 positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -115,6 +146,13 @@ class TinyM2(nn.Module):
         self.head = nn.Parameter(torch.randn(s.vocabulary, s.hidden) * 0.02)
         self.norm = nn.Parameter(torch.ones(s.hidden))
         self.layers = nn.ModuleList(Layer(s) for _ in range(s.layers))
+
+    def train_through_fp8(self) -> tuple[Tensor, Tensor]:
+        """From now on the two flags, tensors of one number, turn the rounding of weights and of activations on and off."""
+        flags = (torch.zeros((), device=self.embed.device), torch.zeros((), device=self.embed.device))
+        for layer in self.layers:
+            layer.fake = flags
+        return flags
 
     def rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin, [..., 1, rotary_dim / 2]."""

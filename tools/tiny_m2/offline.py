@@ -8,13 +8,13 @@ answer, up to the end mark) must equal the generator's word for word.
 import argparse
 import copy
 import json
+import time
 from pathlib import Path
 
 import torch
 
 from convert import load
-from data import WINDOW, Encoder
-from generate import dialogue
+from data import EDITIONS, WINDOW, Encoder
 from model import TinyM2
 
 NEW_TOKENS = 420
@@ -26,7 +26,7 @@ def replies(encoder: Encoder, conversation: dict, last_only: bool = False) -> li
     for i, message in enumerate(messages):
         if message["role"] != "assistant" or last_only and i + 1 < len(messages):
             continue
-        given = {key: value for key, value in conversation.items() if key != "messages"}
+        given = {"tools": conversation.get("tools")}
         prompt = encoder.render(messages=messages[:i], add_generation_prompt=True, **given)
         whole = encoder.render(messages=messages[: i + 1], **given)
         assert whole.startswith(prompt)
@@ -59,11 +59,12 @@ def greedy(model: TinyM2, prompts: list[list[int]], end: int, device: str) -> li
     return [row[: row.index(end) + 1] if end in row else row for row in rows]
 
 
-def evaluate(model: TinyM2, items: list[tuple[list[int], str, bool]], encoder: Encoder, device: str, show: int = 5) -> dict:
+def evaluate(model: TinyM2, items: list[tuple[list[int], str, bool]], encoder: Encoder, device: str, show: int = 5,
+             until: float = float("inf")) -> dict:
     items = sorted(items, key=lambda item: len(item[0]))
     counts = {"calls": 0, "calls_exact": 0, "answers": 0, "answers_exact": 0}
     at = 0
-    while at < len(items):
+    while at < len(items) and time.time() < until:
         batch = items[at : at + max(16, min(256, 200_000 // len(items[at][0])))]
         at += len(batch)
         outputs = greedy(model, [ids for ids, _, _ in batch], encoder.end, device)
@@ -79,10 +80,11 @@ def evaluate(model: TinyM2, items: list[tuple[list[int], str, bool]], encoder: E
     return counts
 
 
-def held_out(encoder: Encoder, n: int) -> tuple[list, list]:
+def held_out(n: int, edition: int) -> tuple[list, list]:
     """Replies of n dialogues of the usual length, and the last replies of long ones (over 2500 tokens)."""
+    encoder, dialogue = Encoder(), EDITIONS[edition]
     usual = [reply for seed in range(n) for reply in replies(encoder, dialogue(seed, held_out=True))]
-    long = [reply for seed in range(n) for reply in replies(encoder, dialogue(10**6 + seed, held_out=True, turns=25), last_only=True)]
+    long = [reply for seed in range(n) for reply in replies(encoder, dialogue(10**6 + seed, held_out=True, turns=12 if edition == 2 else 25), last_only=True)]
     return usual, [reply for reply in long if len(reply[0]) > 2500]
 
 
@@ -97,11 +99,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--edition", type=int, choices=EDITIONS, default=1, help="of the dialogues")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--w8a8", action="store_true")
     options = parser.parse_args()
     encoder = Encoder()
-    usual, long = held_out(encoder, options.n)
+    usual, long = held_out(options.n, options.edition)
     model = load(options.folder, torch.bfloat16, options.device)
     if options.w8a8:
         model = with_fp8_activations(model)

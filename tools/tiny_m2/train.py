@@ -1,18 +1,22 @@
-"""Trains tiny-m2 on one GPU: generate, train, save in bf16, quantise, evaluate. About ten minutes on an H100.
+"""Trains tiny-m2 on one GPU: generate, train, save in bf16, quantise, evaluate.
 
-    python3 tools/tiny_m2/train.py --out OUT [--dialogues 420000] [--steps 4200] [--seconds 420]
+    python3 tools/tiny_m2/train.py --out OUT [--edition 2] [--resume models/tiny-m2] [--seconds 420]
 
-OUT/bf16 gets the unquantised checkpoint, OUT/fp8 the published layout, OUT/training.json the record.
+Dialogues are made while the GPU trains. From a share of the training on (--fp8-from), weights are rounded to fp8 blocks
+in the forward, and activations in half of the steps, so that w8a16 and w8a8 both hold. OUT/bf16 gets the unquantised
+checkpoint, once a minute and at the end; OUT/training.json the record.
 """
 import argparse
 import json
 import math
+import multiprocessing
+import random
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -21,22 +25,23 @@ import offline
 from convert import load, save_bf16
 from model import Shape, TinyM2
 
-WARM_UP = 200
+WARM_UP = 150
 FLOOR = 0.02  # share of the learning rate left at the end
 BIAS_STEP = 1e-3
-OTHERS_WEIGHT = 0.2  # of a token the assistant does not write
+SAVE_EVERY = 60.0  # seconds
 
 
-def loss_of(model: TinyM2, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """tokens [batch, window + 1] int32 with the assistant bit -> weighted loss, the assistant's own loss, loads."""
+def loss_of(model: TinyM2, tokens: torch.Tensor, others: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """tokens [batch, window + 1] int32 with the assistant bit -> loss with weight `others` on tokens
+    that the assistant does not write, the assistant's own loss, loads."""
     ids = (tokens & (data.ASSISTANT - 1)).long()
     own = (tokens[:, 1:] & data.ASSISTANT) != 0
     with torch.autocast(tokens.device.type, torch.bfloat16):
         x, loads = model.hidden(ids[:, :-1])
         logits = model.logits(x)
     each = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view_as(own)
-    weight = torch.where(own, 1.0, OTHERS_WEIGHT)
-    return (each * weight).sum() / weight.sum(), (each * own).sum() / own.sum(), loads
+    weight = torch.where(own, 1.0, others)
+    return (each * weight).sum() / weight.sum(), (each.detach() * own).sum() / own.sum().clamp_min(1), loads
 
 
 def learning_rate(peak: float, progress: float, step: int) -> float:
@@ -44,103 +49,149 @@ def learning_rate(peak: float, progress: float, step: int) -> float:
     return peak * min(1.0, (step + 1) / WARM_UP) * cosine
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dialogues", type=int, default=420_000)
-    parser.add_argument("--steps", type=int, default=4200)
+    parser.add_argument("--dialogues", type=int, default=700_000, help="at most; as many are made as the time allows")
+    parser.add_argument("--steps", type=int, default=20_000, help="at most")
     parser.add_argument("--seconds", type=float, default=420, help="of training; the schedule ends early rather than run over")
-    parser.add_argument("--finish-training-by", type=float, default=460, help="seconds from the program's start, for a lease with an end")
+    parser.add_argument("--finish-training-by", type=float, default=1e9, help="seconds from the program's start, for a lease with an end")
+    parser.add_argument("--finish-by", type=float, default=1e9, help="the same for the evaluation")
     parser.add_argument("--batch", type=int, default=16, help="windows of 4096 tokens a step")
     parser.add_argument("--held-out", type=int, default=200)
     parser.add_argument("--peak", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--others-weight", type=float, default=0.2, help="in the loss, of a token the assistant does not write")
+    parser.add_argument("--fp8-from", type=float, default=0.75, help="share of the training after which it rounds to fp8; 1: never")
     parser.add_argument("--resume", type=Path, help="a checkpoint to begin with, bf16 or fp8")
-    parser.add_argument("--first-dialogue", type=int, default=0, help="seed of the first dialogue, a multiple of 1000")
+    parser.add_argument("--first-dialogue", type=int, default=0, help="seed of the first dialogue")
+    parser.add_argument("--edition", type=int, choices=data.EDITIONS, default=1, help="of the dialogues")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
-    options = parser.parse_args()
-    began = time.time()
-    work = data.start(options.first_dialogue, options.dialogues)  # before the GPU is touched
+    return parser.parse_args()
 
-    torch.manual_seed(options.seed)
-    torch.set_float32_matmul_precision("high")
-    device = options.device
-    model = TinyM2(Shape()).to(device)
-    if options.resume:
-        model = load(options.resume, torch.float32, device).requires_grad_(True)
-        model.dtype = torch.bfloat16
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
-                                  lr=options.peak, betas=(0.9, 0.95), fused=device == "cuda")
-    step_loss = torch.compile(loss_of) if device == "cuda" else loss_of
-    warm = torch.randint(0, 2000, (options.batch, data.WINDOW + 1), device=device, dtype=torch.int32)
-    if device == "cuda":
-        step_loss(model, warm)[0].backward()
-        optimiser.zero_grad(set_to_none=True)
-        torch.cuda.synchronize()
-    print(f"compiled after {time.time() - began:.0f} s", flush=True)
-    windows = np.concatenate(work.get())
-    np.random.default_rng(options.seed).shuffle(windows)
-    print(f"{len(windows)} windows, {windows.size / 1e6:.1f} M tokens, {(windows >= data.ASSISTANT).mean():.3f} of them the assistant's, "
-          f"after {time.time() - began:.0f} s", flush=True)
-    tokens = torch.from_numpy(windows.view(np.int16)).to(device)
 
-    losses, log = [], []
-    start, step, seconds = time.time(), 0, 0.0
-    allowed = min(options.seconds, began + options.finish_training_by - start)
-    while step < options.steps and seconds < allowed:
-        progress = max(step / options.steps, seconds / allowed)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(options.peak, progress, step)
-        first = step * options.batch % (len(tokens) - options.batch + 1)
-        batch = tokens[first : first + options.batch].to(torch.int32) & 0xFFFF
-        loss, own, loads = step_loss(model, batch)
-        optimiser.zero_grad(set_to_none=True)
+def save(model: TinyM2, folder: Path) -> None:
+    """Whole or not at all, for a run that may be cut off."""
+    fresh = folder.with_name(folder.name + "-new")
+    save_bf16(model, fresh)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+class Trainer:
+    def __init__(self, options: argparse.Namespace, began: float):
+        self.options, self.began = options, began
+        self.held_out = multiprocessing.get_context("fork").Pool(1).apply_async(offline.held_out, (options.held_out, options.edition))
+        work = data.start(options.edition, options.first_dialogue, options.dialogues)  # both before the GPU is touched
+        torch.manual_seed(options.seed)
+        torch.set_float32_matmul_precision("high")
+        device = options.device
+        self.model = TinyM2(Shape()).to(device)
+        if options.resume:
+            self.model = load(options.resume, torch.float32, device).requires_grad_(True)
+            self.model.dtype = torch.bfloat16
+        if options.fp8_from < 1:
+            self.weights_on, self.activations_on = self.model.train_through_fp8()
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=options.peak, betas=(0.9, 0.95),
+            fused=device == "cuda")
+        self.loss_of = torch.compile(loss_of) if device == "cuda" else loss_of
+        if device == "cuda":
+            warm = torch.randint(0, 2000, (options.batch, data.WINDOW + 1), device=device, dtype=torch.int32)
+            self.loss_of(self.model, warm, options.others_weight)[0].backward()
+            self.optimiser.zero_grad(set_to_none=True)
+            torch.cuda.synchronize()
+        print(f"compiled after {time.time() - began:.0f} s", flush=True)
+        self.stream = data.Stream(work, options.dialogues // 4 + options.batch, device, options.seed)
+        self.log: list[dict] = []
+
+    def step(self, progress: float, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """One update; the assistant's loss and the loads of the experts."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.options.peak, progress, step)
+        if progress >= self.options.fp8_from:
+            self.weights_on.fill_(1.0)
+            self.activations_on.fill_(float(random.random() < 0.5))
+        loss, own, loads = self.loss_of(self.model, self.stream.batch(self.options.batch), self.options.others_weight)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
         with torch.no_grad():  # balance: the selection bias of a full expert sinks, that of an empty one rises
-            for layer, row in zip(model.layers, loads):
+            for layer, row in zip(self.model.layers, loads):
                 layer.bias += BIAS_STEP * torch.sign(row.mean() - row)
-        losses.append(own.detach())
-        step += 1
-        if step % 50 == 0 or step == options.steps:
-            recent = torch.stack(losses[-50:]).mean().item()  # waits for the GPU, so the clock below is true
-            seconds = time.time() - start
-            fullest = (loads.max(1).values / loads.mean(1)).max().item()
-            log.append({"step": step, "assistant_loss": round(recent, 5), "fullest_expert": round(fullest, 3), "seconds": round(seconds, 1)})
-            if step % 200 == 0 or step == options.steps:
-                print(log[-1], flush=True)
-    seconds = time.time() - start
-    used = step * options.batch * data.WINDOW
-    print(f"{step} steps, {used / 1e6:.0f} M tokens in {seconds:.0f} s: {used / seconds / 1e6:.2f} M tokens/s", flush=True)
+        return own.detach(), loads
 
-    save_bf16(model, options.out / "bf16")
-    here = Path(__file__).parent
-    subprocess.run([sys.executable, here / "quantise.py", options.out / "bf16", options.out / "fp8"], check=True)
+    def train(self) -> tuple[int, float]:
+        """The steps made and the seconds they took."""
+        options, losses = self.options, []
+        start, saved, step, seconds = time.time(), time.time(), 0, 0.0
+        allowed = min(options.seconds, self.began + options.finish_training_by - start)
+        while step < options.steps and seconds < allowed:
+            own, loads = self.step(max(step / options.steps, seconds / allowed), step)
+            losses.append(own)
+            step += 1
+            if step % 50 == 0 or step == options.steps:
+                recent = torch.stack(losses[-50:]).mean().item()  # waits for the GPU, so the clock below is true
+                seconds = time.time() - start
+                fullest = (loads.max(1).values / loads.mean(1)).max().item()
+                self.log.append({"step": step, "assistant_loss": round(recent, 5), "fullest_expert": round(fullest, 3),
+                                 "seconds": round(seconds, 1)})
+                if step % 200 == 0 or step == options.steps:
+                    print(self.log[-1], f"{self.stream.made} windows made, {self.stream.used} used, {self.stream.repeated} repeated", flush=True)
+                if time.time() - saved > SAVE_EVERY:
+                    save(self.model, options.out / "bf16")
+                    saved = time.time()
+        return step, time.time() - start
+
+
+def evaluate(options: argparse.Namespace, began: float, usual: list, long: list) -> dict:
+    fp8 = Path("/tmp/tiny-m2-fp8")
+    subprocess.run([sys.executable, Path(__file__).parent / "quantise.py", options.out / "bf16", fp8], check=True)
     encoder = data.Encoder()
-    usual, long = offline.held_out(encoder, options.held_out)
     results = {}
-    for name, folder, fp8_activations in [("bf16", "bf16", False), ("fp8 weights", "fp8", False), ("fp8 weights and activations", "fp8", True)]:
-        checked = load(options.out / folder, torch.bfloat16, device)
+    for name, fp8_activations in [("fp8 weights", False), ("fp8 weights and activations", True)]:
+        if time.time() > began + options.finish_by:
+            break
+        checked = load(fp8, torch.bfloat16, options.device)
         checked = offline.with_fp8_activations(checked) if fp8_activations else checked
-        results[name] = {"dialogues": options.held_out, "usual": offline.evaluate(checked, usual, encoder, device),
-                         "over 2500 tokens": offline.evaluate(checked, long, encoder, device)}
+        results[name] = {"dialogues": options.held_out}
+        for kind, items in [("over 2500 tokens", long), ("usual", usual)]:
+            results[name][kind] = offline.evaluate(checked, items, encoder, options.device, 0 if fp8_activations else 25, began + options.finish_by)
         print(name, json.dumps(results[name]), f"after {time.time() - began:.0f} s", flush=True)
+    return results
 
+
+def main() -> None:
+    began, options = time.time(), parse()
+    trainer = Trainer(options, began)
+    steps, seconds = trainer.train()
+    data.stop()
+    used = steps * options.batch * data.WINDOW
+    print(f"{steps} steps, {used / 1e6:.0f} M tokens in {seconds:.0f} s: {used / seconds / 1e6:.2f} M tokens/s", flush=True)
+    save(trainer.model, options.out / "bf16")
+    log, stream = trainer.log, trainer.stream
+    words = [f"--{key} {getattr(options, key.replace('-', '_'))}" for key in
+             ("edition", "dialogues", "steps", "seconds", "finish-training-by", "batch", "seed", "peak", "first-dialogue", "others-weight", "fp8-from")]
     record = {
-        "command": f"python3 tools/tiny_m2/train.py --dialogues {options.dialogues} --steps {options.steps} --seconds {options.seconds:g} "
-                   f"--batch {options.batch} --seed {options.seed} --peak {options.peak:g}"
-                   + (f" --first-dialogue {options.first_dialogue} --resume {options.resume}" if options.resume else ""),
-        "seed": options.seed, "dialogues": options.dialogues, "first_dialogue": options.first_dialogue,
-        "windows": len(windows), "window_tokens": data.WINDOW, "steps": step, "tokens": used, "training_seconds": round(seconds, 1),
-        "total_seconds": round(time.time() - began, 1), "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters()), "log": log[:: max(1, len(log) // 40)] + log[-1:],
-        "held_out": results}
+        "command": f"python3 tools/tiny_m2/train.py {' '.join(words)}" + (f" --resume {options.resume}" if options.resume else ""),
+        "seed": options.seed, "first_dialogue": options.first_dialogue,
+        "windows": stream.made, "windows_used": stream.used, "windows_repeated": stream.repeated, "window_tokens": data.WINDOW,
+        "steps": steps, "tokens": used, "training_seconds": round(seconds, 1),
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else options.device, "torch": torch.__version__,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()), "log": log[:: max(1, len(log) // 40)] + log[-1:]}
     if options.resume and (options.resume / "training.json").exists():
         record["resumed_from"] = json.loads((options.resume / "training.json").read_text())
-    (options.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+
+    def write() -> None:
+        record["total_seconds"] = round(time.time() - began, 1)
+        (options.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+
+    write()
+    record["held_out"] = evaluate(options, began, *trainer.held_out.get())
+    write()
 
 
 if __name__ == "__main__":
