@@ -144,6 +144,9 @@ def test_a_background_response_is_polled_and_watched(client):
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert [event.type for event in events[:3]] == ["response.created", "response.queued", "response.in_progress"]
     assert events[-1].type == "response.completed"
+    assert list(client.responses.retrieve(queued.id, stream=True, starting_after=2**63 - 1)) == []
+    head = httpx.head(f"{client.base_url}responses/{queued.id}", params={"stream": "true"})
+    assert head.status_code == 200 and head.headers["content-type"] == "application/json"
     rest = list(client.responses.retrieve(queued.id, stream=True, starting_after=4))
     assert [event.sequence_number for event in rest] == list(range(5, len(events)))
 

@@ -225,7 +225,7 @@ void read_tool_choice(Fields& fields, Json& chat) {
   if (!inner.ok()) fields.adopt(inner.failure());
 }
 
-// The family always thinks. What a client can settle is whether it sees it, and how long it may take.
+// The family always thinks. What a client can settle is whether it sees it; a budget is read and has no effect.
 void read_thinking(Fields& fields, Json& chat) {
   const Json* thinking = fields.object("thinking");
   if (thinking == nullptr) return;

@@ -1,5 +1,7 @@
 #include "api/responses.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "api/errors.h"
@@ -10,6 +12,9 @@
 
 namespace minimax::api {
 namespace {
+
+// No response has more events: what a client asks for beyond is the end.
+constexpr int64_t kEventsMax = int64_t{1} << 40;
 
 Failure unknown(const std::string& id, std::string param) {
   return {FailureKind::kNotFound,
@@ -142,7 +147,8 @@ Answer Responses::get(const std::string& id, bool stream, int64_t starting_after
     return error_reply(400, "Only the events of background responses are kept; get this one without stream.",
                        "stream");
   }
-  return std::make_unique<ResponseWatch>(std::move(stored), starting_after + 1, std::move(notify));
+  return std::make_unique<ResponseWatch>(
+      std::move(stored), std::clamp(starting_after, int64_t{-1}, kEventsMax) + 1, std::move(notify));
 }
 
 Reply Responses::cancel(const std::string& id) {
