@@ -50,6 +50,7 @@ struct Metrics::Impl {
   Histogram step_rows{step_edges()};
   Histogram prompt_tokens{one_two_five(options.context_tokens_max)};
   Histogram generation_tokens{one_two_five(options.context_tokens_max)};
+  Histogram longest_sample_tokens{one_two_five(options.context_tokens_max)};
   Histogram computed_prompt_tokens{one_two_five(options.context_tokens_max)};
   Histogram params_n{{1, 2, 5, 10, 20}};
   Histogram params_max_tokens{one_two_five(options.context_tokens_max)};
@@ -81,6 +82,7 @@ void Metrics::on_next_token(int64_t since_previous_us) {
 void Metrics::on_finished(const engine::RequestTimes& times) {
   impl_->prompt_tokens.observe(static_cast<double>(times.prompt_tokens));
   impl_->generation_tokens.observe(static_cast<double>(times.generation_tokens));
+  impl_->longest_sample_tokens.observe(static_cast<double>(times.longest_sample_tokens));
   impl_->computed_prompt_tokens.observe(static_cast<double>(times.prompt_tokens - times.cached_tokens));
   impl_->prompt_tokens_cached += static_cast<uint64_t>(times.cached_tokens);
   // A request that was cancelled early has not come to all of these points.
@@ -149,6 +151,8 @@ std::string Metrics::text(const engine::Stats& stats) const {
   text.histogram("vllm:request_prompt_tokens", "Number of prefill tokens processed.", m.prompt_tokens);
   text.histogram("vllm:request_generation_tokens", "Number of generation tokens processed.",
                  m.generation_tokens);
+  text.histogram("vllm:request_max_num_generation_tokens",
+                 "Number of generation tokens of the longest sample of a request.", m.longest_sample_tokens);
   text.histogram("vllm:request_prefill_kv_computed_tokens", "Prompt tokens that were computed, not cached.",
                  m.computed_prompt_tokens);
   text.histogram("vllm:request_params_n", "The n request parameter.", m.params_n);

@@ -242,6 +242,10 @@ void Service::drain() {
   impl_->engine.drain();
 }
 
+void Service::abort() {
+  impl_->engine.abort("The server is shutting down.");
+}
+
 const ServiceOptions& Service::options() const {
   return impl_->options;
 }

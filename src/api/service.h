@@ -99,6 +99,8 @@ class Service {
 
   // From now on new generations are refused (503) and /health says so; those accepted go on.
   void drain();
+  // Ends every generation with an error that says that the server is shutting down.
+  void abort();
 
   const ServiceOptions& options() const;
 

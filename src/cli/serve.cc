@@ -16,7 +16,7 @@ namespace minimax::cli {
 namespace {
 
 constexpr std::chrono::seconds kStatsEvery{10};
-constexpr int kExitCut = 3;  // requests were cut off when the shutdown time was over
+constexpr int kExitCut = 3;  // a second signal cut off requests without a word
 
 // One line every ten seconds while there is anything to say.
 class StatsLogger {
@@ -80,12 +80,14 @@ int run_serve(const Words& words, const Environment& environment) {
   if (!environment.use_deep_gemm.empty())
     log::info("VLLM_USE_DEEP_GEMM: concerns GPUs; nothing to do on a CPU");
 
-  ServedModel model(options, environment);
   server::Options http = server_options(options);
   http.handle_signals = true;
+  server::check_address(http);  // a port in use is told before minutes of loading
+  ServedModel model(options, environment);
   server::Server server(http, model.service());
   const bool any_address = options.host == "0.0.0.0" || options.host == "::";
-  log::info("listening on http://{}:{} ({}), ready after {} ms", options.host, server.port(),
+  const bool ipv6 = options.host.find(':') != std::string::npos;
+  log::info("listening on http://{}:{} ({}), ready after {} ms", ipv6 ? "[" + options.host + "]" : options.host, server.port(),
             any_address ? "all addresses" : "only this address; --host 0.0.0.0 for all",
             (now_us() - started_us) / 1000);
   const StatsLogger stats(model.engine(), options.log_stats);

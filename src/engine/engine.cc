@@ -79,6 +79,14 @@ class Engine::Impl {
     }
     inbox_->wake.notify_one();
   }
+  void abort(std::string reason) {
+    CHECK(!reason.empty());
+    {
+      const std::lock_guard lock(inbox_->mutex);
+      inbox_->abort_reason = std::move(reason);
+    }
+    inbox_->wake.notify_one();
+  }
   const Scheduler& scheduler() const { return scheduler_; }
   const executor::Limits& limits() const { return executor_.limits(); }
 
@@ -105,7 +113,7 @@ class Engine::Impl {
       publish();
     }
     // The steps in flight must end before the executor may go.
-    scheduler_.cancel_all(events_);
+    scheduler_.end_all({}, events_);
     while (scheduler_.steps_in_flight() > 0) {
       const executor::StepId step = scheduler_.oldest_step();
       executor_.collect(step, result);
@@ -118,11 +126,13 @@ class Engine::Impl {
   bool read_inbox() {
     std::vector<NewRequest> requests;
     std::vector<Cancel> cancels;
+    std::string abort_reason;
     {
       std::unique_lock lock(inbox_->mutex);
       inbox_->wake.wait(lock, [this] { return !inbox_->empty() || !scheduler_.idle(); });
       requests.swap(inbox_->requests);
       cancels.swap(inbox_->cancels);
+      abort_reason.swap(inbox_->abort_reason);
       if (std::exchange(inbox_->reset_prefix_cache, false)) scheduler_.reset_prefix_cache();
       if (inbox_->stopping) {
         for (NewRequest& added : requests) add(std::move(added));
@@ -135,6 +145,7 @@ class Engine::Impl {
       const auto it = keys_.find(stream.get());
       if (stream != nullptr && it != keys_.end()) scheduler_.cancel(it->second, cancel.sample_idx, events_);
     }
+    if (!abort_reason.empty()) scheduler_.end_all({FinishReason::kError, std::move(abort_reason)}, events_);
     return true;
   }
 
@@ -230,6 +241,9 @@ int32_t Engine::context_tokens_max() const {
 }
 const executor::Limits& Engine::limits() const {
   return impl_->limits();
+}
+void Engine::abort(std::string reason) {
+  impl_->abort(std::move(reason));
 }
 void Engine::reset_prefix_cache() {
   impl_->reset_prefix_cache();

@@ -59,6 +59,7 @@ struct Stats {
 struct RequestTimes {
   FinishReason finish = FinishReason::kNone;
   int64_t prompt_tokens = 0, cached_tokens = 0, generation_tokens = 0;
+  int64_t longest_sample_tokens = 0;  // of the request's n samples
   int64_t arrival_us = 0, scheduled_us = 0, first_token_us = 0, last_token_us = 0;
 };
 
@@ -87,6 +88,8 @@ class Engine {
   // No new requests; those accepted go on. For SIGTERM.
   void drain();
   bool idle() const;  // nothing runs and nothing waits
+  // Ends all that runs or waits with kError and this sentence; steps in flight are collected.
+  void abort(std::string reason);
 
   Stats stats() const;
   int32_t context_tokens_max() const;

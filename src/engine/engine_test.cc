@@ -132,6 +132,28 @@ TEST(Engine, TheEndOfTheEngineEndsEveryStream) {
   }
 }
 
+TEST(Engine, AnAbortEndsWhatRunsAndWaitsWithItsSentence) {
+  for (const int32_t depth : {1, 2}) {
+    Limits limits = long_limits();
+    limits.pipeline_depth = depth;
+    FakeExecutor executor({.limits = limits});
+    Engine engine(executor, {.running_max = 2});
+    std::vector<std::unique_ptr<Stream>> streams;
+    for (int i = 0; i < 6; ++i) streams.push_back(std::move(engine.submit(request(3, 1 << 19)).value()));
+    streams.front()->wait();
+    engine.abort("Enough.");
+    for (const auto& stream : streams) {
+      const TokenEvent last = read_all(*stream).back();
+      EXPECT_EQ(last.finish, FinishReason::kError);
+      EXPECT_EQ(last.error, "Enough.");
+    }
+    // And goes on.
+    auto next = engine.submit(request(3, 2));
+    ASSERT_TRUE(next.ok());
+    EXPECT_EQ(tokens_of(read_all(**next)).size(), 2u);
+  }
+}
+
 TEST(Engine, ForgetsItsPrefixCacheWhenTold) {
   FakeExecutor executor({.limits = fake_limits()});
   Engine engine(executor, {});

@@ -107,6 +107,11 @@ const RequestState* Scheduler::find(RequestKey key) const {
 }
 
 void Scheduler::cancel(RequestKey key, int32_t sample_idx, std::vector<SchedulerEvent>& events) {
+  end_early(key, sample_idx, {}, events);
+}
+
+void Scheduler::end_early(RequestKey key, int32_t sample_idx, const EarlyEnd& end,
+                          std::vector<SchedulerEvent>& events) {
   const auto it = requests_.find(key);
   if (it == requests_.end()) return;
   RequestState& request = *it->second;
@@ -117,13 +122,14 @@ void Scheduler::cancel(RequestKey key, int32_t sample_idx, std::vector<Scheduler
     SchedulerEvent event;
     event.key = key;
     event.event.sample_idx = sequence.sample_idx;
-    event.event.finish = FinishReason::kCancelled;
+    event.event.finish = end.reason;
+    event.event.error = end.error;
     // Sample 0 computes the prompt of its siblings: it goes on, silently, while one of them is wanted.
     const bool carries = !request.forked && sequence.sample_idx == 0 && request.unfinished > 1;
     if (sequence.state == SequenceState::kUnforked || carries) {
       sequence.cancelled = true;
       event.request_done = --request.unfinished == 0;
-      request.times.finish = FinishReason::kCancelled;
+      request.times.finish = end.reason;
       if (event.request_done) finished_times_.push_back(request.times);
       events.push_back(std::move(event));
       continue;
@@ -136,10 +142,10 @@ void Scheduler::cancel(RequestKey key, int32_t sample_idx, std::vector<Scheduler
   end_if_done(request);
 }
 
-void Scheduler::cancel_all(std::vector<SchedulerEvent>& events) {
+void Scheduler::end_all(const EarlyEnd& end, std::vector<SchedulerEvent>& events) {
   std::vector<RequestKey> keys;
   for (const auto& [key, request] : requests_) keys.push_back(key);
-  for (const RequestKey key : keys) cancel(key, -1, events);
+  for (const RequestKey key : keys) end_early(key, -1, end, events);
 }
 
 void Scheduler::collected(executor::StepId step, const executor::StepResult& result, int64_t now_us,
@@ -198,6 +204,8 @@ void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sam
   sequence.tokens.push_back(sampled.token);
   ++stats_.generation_tokens;
   ++request.times.generation_tokens;
+  request.times.longest_sample_tokens =
+      std::max<int64_t>(request.times.longest_sample_tokens, sequence.output_tokens());
   if (request.times.first_token_us == 0) {
     request.times.first_token_us = now_us;
     out.since_arrival_us = now_us - request.times.arrival_us;

@@ -29,6 +29,12 @@ struct SchedulerEvent {
   int64_t since_previous_us = -1;         // of a sample's later tokens
 };
 
+// Why a request ends before its time.
+struct EarlyEnd {
+  FinishReason reason = FinishReason::kCancelled;
+  std::string error;  // with kError
+};
+
 // `from` and its likeliest tokens, out of the step's table.
 TokenLogprobs to_logprobs(const executor::TokenLogprob& from, const executor::StepResult& result);
 
@@ -42,7 +48,7 @@ class Scheduler {
   RequestKey add(Request request, int64_t now_us);
   // Unknown keys are ignored: the request may just have ended. sample_idx -1: all.
   void cancel(RequestKey key, int32_t sample_idx, std::vector<SchedulerEvent>& events);
-  void cancel_all(std::vector<SchedulerEvent>& events);
+  void end_all(const EarlyEnd& end, std::vector<SchedulerEvent>& events);
 
   // Fills `batch` with the next step; false if there is nothing to do before a step in flight is collected.
   // REQUIRES: steps_in_flight() < limits.pipeline_depth. If true, submitted() must follow.
@@ -113,6 +119,7 @@ class Scheduler {
   void take_token(Sequence& sequence, const executor::SampledToken& sampled,
                   const executor::StepResult& result, int64_t now_us, std::vector<SchedulerEvent>& events);
   void index_blocks(Sequence& sequence, int32_t end);
+  void end_early(RequestKey key, int32_t sample_idx, const EarlyEnd& end, std::vector<SchedulerEvent>& events);
   void finish(Sequence& sequence, SchedulerEvent event, std::vector<SchedulerEvent>& events);
   void retire(Sequence& sequence);
   void end_if_done(RequestState& request);

@@ -45,7 +45,10 @@ struct Inbox {
   std::vector<Cancel> cancels;
   bool stopping = false;
   bool reset_prefix_cache = false;
-  bool empty() const { return requests.empty() && cancels.empty() && !stopping && !reset_prefix_cache; }
+  std::string abort_reason;  // empty: none
+  bool empty() const {
+    return requests.empty() && cancels.empty() && !stopping && !reset_prefix_cache && abort_reason.empty();
+  }
 };
 
 std::unique_ptr<Stream> make_stream(std::shared_ptr<StreamState> state, std::shared_ptr<Inbox> inbox);

@@ -1,5 +1,7 @@
 #include "server/connection.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -28,6 +30,8 @@ constexpr size_t kAheadBytesMax = 64 << 10;
 constexpr double kLingerSeconds = 2;
 // Buffers that once held a large reply are given back above this.
 constexpr size_t kKeptBytesMax = 256 << 10;
+// After a request with a larger body, memory goes back to the system.
+constexpr size_t kTrimmedBodyBytes = 1 << 20;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -212,9 +216,13 @@ void Connection::dispatch() {
     request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
   }
   request.body = std::move(message.body());
-  asio::post(hub_.workers(), [self = shared_from_this(), request = std::move(request)]() mutable {
+  asio::thread_pool& pool = message.method() == http::verb::get ? hub_.short_worker() : hub_.workers();
+  asio::post(pool, [self = shared_from_this(), request = std::move(request)]() mutable {
+    const bool large = request.body.size() > kTrimmedBodyBytes;
     Response response =
         guarded(self->hub_.handler(), std::move(request), [wake = self->wake_] { wake->signal(); });
+    // The tree of a large body is many small pieces, which the allocator would keep for ever.
+    if (large) malloc_trim(0);
     const auto executor = self->socket_.get_executor();
     asio::post(executor, [self = std::move(self), response = std::move(response)]() mutable {
       self->on_response(std::move(response));
@@ -237,7 +245,7 @@ void Connection::on_response(Response response) {
 }
 
 void Connection::on_wake() {
-  woken_ = false;
+  wake_->taken();
   poll();
 }
 
@@ -255,7 +263,7 @@ void Connection::poll() {
     send_reply(std::move(reply));
     return;
   }
-  if (!stream_open_ && (!events_.empty() || !more)) {
+  if (!stream_open_) {  // at once, before the first token: a proxy sees that the answer has begun
     stream_open_ = true;
     Head head;
     head.content_type = kEventStream;

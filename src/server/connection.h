@@ -38,6 +38,8 @@ class Hub {
   const Handler& handler() const { return handler_; }
   // Threads for what may take a while: JSON, rendering, tokenising.
   boost::asio::thread_pool& workers() { return *workers_; }
+  // One thread for GET requests, which are short: /health answers while the workers read large prompts.
+  boost::asio::thread_pool& short_worker() { return *short_worker_; }
   // Ends the workers; what was queued for them is dropped. Before the event loop dies.
   void end_workers();
   bool draining() const { return draining_; }
@@ -53,6 +55,7 @@ class Hub {
   const Options options_;
   const Handler handler_;
   std::optional<boost::asio::thread_pool> workers_;
+  std::optional<boost::asio::thread_pool> short_worker_;
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_;
   std::unordered_set<Connection*> connections_;
@@ -63,10 +66,12 @@ class Hub {
 class Wake {
  public:
   explicit Wake(std::weak_ptr<Connection> connection) : connection_(std::move(connection)) {}
-  void signal();  // from any thread; returns at once
-  void cut();     // no signal() is under way or has an effect after this
+  void signal();                     // from any thread; returns at once
+  void taken() { woken_ = false; }   // the posted wake runs: the next signal() posts again
+  void cut();                        // no signal() is under way or has an effect after this
 
  private:
+  std::atomic<bool> woken_{false};  // a wake is posted and has not run yet
   std::mutex mutex_;
   std::weak_ptr<Connection> connection_;
 };
@@ -116,7 +121,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Socket socket_;
   boost::asio::steady_timer timer_;
   std::shared_ptr<Wake> wake_;
-  std::atomic<bool> woken_{false};  // a wake is posted and has not run yet
 
   boost::beast::flat_buffer input_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;

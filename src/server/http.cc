@@ -25,6 +25,8 @@ using boost::system::error_code;
 constexpr int64_t kRefusedConnectionsMax = 64;
 // Pause after a failed accept, e.g. when the process has no file descriptors left.
 constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
+// Time for the last words to requests that outlast the shutdown limit.
+constexpr auto kFarewell = std::chrono::seconds(2);
 
 void open_acceptor(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
   acceptor.open(endpoint.protocol());
@@ -33,7 +35,37 @@ void open_acceptor(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
   acceptor.listen(asio::socket_base::max_listen_connections);
 }
 
+tcp::endpoint resolved(asio::io_context& io, const Options& options) {
+  error_code error;
+  tcp::resolver resolver(io);
+  const auto found = resolver.resolve(options.host, std::to_string(options.port),
+                                      tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  if (error || found.empty()) {
+    throw Error("cannot listen on {}:{}: {} (--host takes an address or a name of this machine)",
+                options.host, options.port, error.message());
+  }
+  return found.begin()->endpoint();
+}
+
+[[noreturn]] void cannot_listen(const Options& options, const boost::system::system_error& failed) {
+  throw Error("cannot listen on {}:{}: {} (choose another with --host and --port)", options.host,
+              options.port, failed.code().message());
+}
+
 }  // namespace
+
+void check_address(const Options& options) {
+  asio::io_context io;
+  tcp::acceptor acceptor(io);
+  const tcp::endpoint endpoint = resolved(io, options);
+  try {
+    acceptor.open(endpoint.protocol());
+    acceptor.set_option(tcp::acceptor::reuse_address(true));
+    acceptor.bind(endpoint);
+  } catch (const boost::system::system_error& failed) {
+    cannot_listen(options, failed);
+  }
+}
 
 struct Server::Impl {
   Impl(const Options& given, Handler handler)
@@ -53,20 +85,11 @@ struct Server::Impl {
   }
 
   void listen() {
-    const Options& options = hub.options();
-    error_code error;
-    tcp::resolver resolver(io);
-    const auto found = resolver.resolve(options.host, std::to_string(options.port),
-                                        tcp::resolver::passive | tcp::resolver::numeric_service, error);
-    if (error || found.empty()) {
-      throw Error("cannot listen on {}:{}: {} (--host takes an address or a name of this machine)",
-                  options.host, options.port, error.message());
-    }
+    const tcp::endpoint endpoint = resolved(io, hub.options());
     try {
-      open_acceptor(acceptor, found.begin()->endpoint());
+      open_acceptor(acceptor, endpoint);
     } catch (const boost::system::system_error& failed) {
-      throw Error("cannot listen on {}:{}: {} (choose another with --host and --port)", options.host,
-                  options.port, failed.code().message());
+      cannot_listen(hub.options(), failed);
     }
     port = acceptor.local_endpoint().port();
   }
@@ -115,9 +138,20 @@ struct Server::Impl {
       shutdown.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
           std::chrono::duration<double>(hub.options().shutdown_timeout_s)));
       shutdown.async_wait([this](error_code cancelled) {
-        if (!cancelled) stop();
+        if (!cancelled) end_late();
       });
       hub.start_drain([this] { io.stop(); });
+    });
+  }
+
+  // The limit is over: what is still open is told so, and has a moment to take it.
+  void end_late() {
+    log::warning("{} connections still open after {} s (--shutdown-timeout): ending their requests",
+                 hub.count(), hub.options().shutdown_timeout_s);
+    if (on_limit) on_limit();
+    shutdown.expires_after(kFarewell);
+    shutdown.async_wait([this](error_code cancelled) {
+      if (!cancelled) stop();
     });
   }
 
@@ -158,7 +192,7 @@ struct Server::Impl {
   }
 
   Hub hub;
-  std::function<void()> on_drain;
+  std::function<void()> on_drain, on_limit;
   asio::io_context io;
   asio::strand<asio::io_context::executor_type> control;  // what follows is used on it alone
   tcp::acceptor acceptor;
@@ -175,6 +209,7 @@ Server::Server(const Options& options, Handler handler)
 Server::Server(const Options& options, api::Service& service)
     : Server(options, make_handler(options.access, service)) {
   impl_->on_drain = [&service] { service.drain(); };
+  impl_->on_limit = [&service] { service.abort(); };
 }
 
 Server::~Server() = default;

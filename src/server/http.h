@@ -33,6 +33,9 @@ struct Options {
   AccessOptions access;  // API keys and CORS
 };
 
+// Throws Error, naming host and port, if nobody could listen there now: to be asked before a model is loaded.
+void check_address(const Options& options);
+
 class Server {
  public:
   // Binds and listens; throws Error naming host and port if that fails. The service must outlive the server.
@@ -48,7 +51,7 @@ class Server {
   bool run();
 
   // From any thread: no new connections, no new generations; waits up to shutdown_timeout_s for the open
-  // requests, then run() returns.
+  // requests, ends those that are left with an error that says so, then run() returns.
   void drain();
   // From any thread: run() returns at once, what is open is cut.
   void stop();

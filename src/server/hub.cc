@@ -7,12 +7,15 @@ namespace minimax::server {
 Hub::Hub(const Options& options, Handler handler)
     : options_(options),
       handler_(std::move(handler)),
-      workers_(std::in_place, static_cast<size_t>(options.worker_threads)) {}
+      workers_(std::in_place, static_cast<size_t>(options.worker_threads)),
+      short_worker_(std::in_place, 1) {}
 
 void Hub::end_workers() {
-  workers_->stop();
-  workers_->join();
-  workers_.reset();
+  for (std::optional<boost::asio::thread_pool>* pool : {&workers_, &short_worker_}) {
+    (*pool)->stop();
+    (*pool)->join();
+    pool->reset();
+  }
 }
 
 void Hub::add(Connection* connection) {
@@ -54,12 +57,14 @@ void Hub::start_drain(std::function<void()> on_empty) {
 }
 
 void Wake::signal() {
+  if (woken_.exchange(true)) return;
   // The lock is held while the wake is posted, so that cut() knows that nobody touches the executor any more.
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Connection> connection = connection_.lock();
-  if (!connection || connection->woken_.exchange(true)) return;
+  if (!connection) return;
   const auto executor = connection->socket_.get_executor();
-  // Moved, not copied: the last reference must never die on the engine's thread.
+  // Moved, not copied: the last reference must never die on the engine's thread, nor under the lock that its
+  // destructor takes.
   boost::asio::post(executor, [connection = std::move(connection)] { connection->on_wake(); });
 }
 
