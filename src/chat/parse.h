@@ -1,6 +1,6 @@
 #pragma once
 // Model output to reasoning, content and tool calls: one push parser over pieces of text, for streams and
-// whole answers alike (the whole answer is the sum of the deltas). Behaviour: docs/parsers.md.
+// whole answers alike (the whole answer is the sum of the deltas). Cases: parse_test.cc.
 
 #include <cstdint>
 #include <memory>

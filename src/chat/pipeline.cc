@@ -46,6 +46,7 @@ Pipeline::Pipeline(const tokenizer::Tokenizer& tokenizer, const MarkerIds& marke
                    const PipelineOptions& options)
     : markers_(markers),
       stop_(options.stop),
+      min_tokens_(options.min_tokens),
       // A parser needs to see every marker, special or not.
       decoder_(tokenizer, options.skip_special_tokens && !options.parser),
       scanner_(options.stop, options.include_stop_str) {
@@ -57,6 +58,7 @@ Pipeline::Pipeline(const tokenizer::Tokenizer& tokenizer, const MarkerIds& marke
 
 void Pipeline::push(TokenId id, bool hidden, std::vector<ParsedDelta>& deltas) {
   if (scanner_.matched()) return;
+  ++tokens_;
   if (hidden) return;
   const Marker marker = markers_.kind(id);
   if (marker == Marker::kThinkEnd || marker == Marker::kToolBegin) counts_reasoning_ = false;
@@ -85,7 +87,7 @@ void Pipeline::feed(std::string text, Marker marker, std::vector<ParsedDelta>& d
   if (scanner_.matched()) return;
   if (text.empty()) return;
   waiting_.push_back({text.size(), marker});
-  release(scanner_.push(text), deltas);
+  release(scanner_.push(text, tokens_ > min_tokens_), deltas);
 }
 
 // `text` is what the scanner let through: the beginning of what is waiting, cut where it pleases.

@@ -20,6 +20,7 @@ namespace minimax::chat {
 struct PipelineOptions {
   std::vector<std::string> stop;
   bool include_stop_str = false;
+  int32_t min_tokens = 0;  // a stop string that ends within the first min_tokens tokens does not count
   bool skip_special_tokens = true;
   std::optional<ParserOptions> parser;  // none: all text is content
 };
@@ -60,6 +61,8 @@ class Pipeline {
 
   const MarkerIds& markers_;
   std::vector<std::string> stop_;
+  const int32_t min_tokens_;
+  int64_t tokens_ = 0;
   tokenizer::StreamDecoder decoder_;
   StopScanner scanner_;
   std::optional<Parser> parser_;

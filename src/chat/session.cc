@@ -45,7 +45,7 @@ Result<std::unique_ptr<Session>> Session::start(engine::Engine& engine, const to
   impl->include_stop = request.include_stop_str;
   impl->prompt_tokens = std::ssize(request.request.prompt);
   const PipelineOptions options{std::move(request.stop), request.include_stop_str,
-                                request.skip_special_tokens, std::move(request.parser)};
+                                request.request.spec.min_tokens, request.skip_special_tokens, std::move(request.parser)};
   for (int32_t i = 0; i < request.request.n; ++i) {
     impl->samples.push_back({Pipeline(tokenizer, impl->markers, options), false});
   }

@@ -45,7 +45,7 @@ int32_t StopScanner::child(int32_t node, char c) const {
   return -1;
 }
 
-std::string StopScanner::push(std::string_view text) {
+std::string StopScanner::push(std::string_view text, bool may_end) {
   if (matched_) return {};
   held_ += text;
   const size_t fresh = held_.size() - text.size();
@@ -58,7 +58,7 @@ std::string StopScanner::push(std::string_view text) {
     }
     state_ = next < 0 ? 0 : next;
     const int32_t stop = nodes_[static_cast<size_t>(state_)].stop;
-    if (stop < 0) continue;
+    if (stop < 0 || !may_end) continue;
     matched_ = static_cast<size_t>(stop);
     held_.resize(include_ ? i + 1 : i + 1 - lengths_[*matched_]);
     return std::exchange(held_, {});

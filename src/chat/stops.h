@@ -18,8 +18,8 @@ class StopScanner {
   StopScanner(const std::vector<std::string>& stops, bool include);
 
   // The text that is now certain not to be part of a stop string. After matched() has a value, nothing more
-  // comes.
-  std::string push(std::string_view text);
+  // comes. may_end false: a string that ends in this text does not count (one that ends later does).
+  std::string push(std::string_view text, bool may_end = true);
   // End of the stream: what was held back.
   std::string flush();
   // Index into the strings given, once one was found.

@@ -72,5 +72,15 @@ TEST(Stops, EverySplitGivesTheSameAsTheDefinition) {
   }
 }
 
+TEST(StopScanner, AStringThatEndsTooEarlyDoesNotCount) {
+  StopScanner scanner({"ab"}, false);
+  std::string out = scanner.push("xab", false);
+  EXPECT_FALSE(scanner.matched());
+  out += scanner.push("a", false);
+  out += scanner.push("b");  // begins early, ends late enough
+  EXPECT_TRUE(scanner.matched());
+  EXPECT_EQ(out, "xab");
+}
+
 }  // namespace
 }  // namespace minimax::chat
