@@ -183,9 +183,14 @@ Result<Tool> read_tool(const Json& value, const std::string& place) {
   return Tool{*name, *function, parameters != nullptr ? *parameters : Json()};
 }
 
-Json merged_kwargs(Fields& fields, const Json& defaults) {
+Json merged_kwargs(Fields& fields, const ConversationLimits& limits, const Json& defaults) {
   Json merged = defaults.is_object() ? defaults : Json();
-  if (const Json* own = fields.object("chat_template_kwargs")) {
+  const Json* own = fields.object("chat_template_kwargs");
+  if (own != nullptr && std::ssize(own->as_object()) > limits.template_kwargs_max) {
+    fields.fail("chat_template_kwargs",
+                fmt::format("chat_template_kwargs has {} entries; the limit is {} (template_kwargs_max).",
+                            own->as_object().size(), limits.template_kwargs_max));
+  } else if (own != nullptr) {
     for (const auto& [name, value] : own->as_object()) merged.set(name, value);
   }
   // As in the peer, the effort is the template's to use; the family's does not.
@@ -259,7 +264,7 @@ Conversation read_conversation(Fields& fields, const ConversationLimits& limits,
         "continue_final_message and add_generation_prompt exclude each other: the last message is either "
         "continued or answered.");
   }
-  conversation.template_kwargs = merged_kwargs(fields, default_kwargs);
+  conversation.template_kwargs = merged_kwargs(fields, limits, default_kwargs);
   return conversation;
 }
 

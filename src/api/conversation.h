@@ -15,6 +15,7 @@ namespace minimax::api {
 struct ConversationLimits {
   int64_t messages_max = 65536;
   int64_t tools_max = 1024;
+  int64_t template_kwargs_max = 64;
 };
 
 // Reads messages, tools, add_generation_prompt, continue_final_message, chat_template_kwargs and

@@ -119,6 +119,17 @@ TEST(ConversationTest, ALastMessageIsContinuedOrAnswered) {
                   .starts_with("continue_final_message: "));
 }
 
+TEST(ConversationTest, TheArgumentsOfTheTemplateHaveALimit) {
+  Json many = Json::object();
+  for (int i = 0; i < 65; ++i) many.set("k" + std::to_string(i), i);
+  Json request = json(R"({"messages": [{"role": "user", "content": "x"}]})");
+  request.set("chat_template_kwargs", many);
+  Fields fields(request);
+  read_conversation(fields, {}, {});
+  ASSERT_FALSE(fields.ok());
+  EXPECT_NE(fields.failure().message.find("template_kwargs_max"), std::string::npos);
+}
+
 TEST(ConversationTest, RequestsAddToTheDefaultsOfTheTemplate) {
   const Json request = json(R"({"messages": [{"role": "user", "content": "x"}], "reasoning_effort": "low",
                                 "chat_template_kwargs": {"a": 2, "b": 3}})");
