@@ -1,5 +1,6 @@
 #include "cli/config_file.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -13,20 +14,23 @@ namespace minimax::cli {
 namespace {
 
 constexpr int kDepthMax = 16;
+// Of one file, aliases expanded: a few lines of aliases of aliases stand for more than fits into memory.
+constexpr int kNodesMax = 10000;
 
 // A nested value becomes the JSON text that the flag would take on the command line.
-Json to_json(const YAML::Node& node, const std::string& where, int depth) {
+Json to_json(const YAML::Node& node, const std::string& where, int depth, int& nodes) {
   if (depth > kDepthMax) throw UsageError("{}: nested deeper than {} levels", where, kDepthMax);
+  if (++nodes > kNodesMax) throw UsageError("{}: more than {} values in the file", where, kNodesMax);
   if (node.IsNull()) return {};
   if (node.IsSequence()) {
     Json out = Json::array();
-    for (const YAML::Node& child : node) out.push_back(to_json(child, where, depth + 1));
+    for (const YAML::Node& child : node) out.push_back(to_json(child, where, depth + 1, nodes));
     return out;
   }
   if (node.IsMap()) {
     Json out = Json::object();
     for (const auto& entry : node)
-      out.set(entry.first.as<std::string>(), to_json(entry.second, where, depth + 1));
+      out.set(entry.first.as<std::string>(), to_json(entry.second, where, depth + 1, nodes));
     return out;
   }
   // A quoted scalar is a string; a plain one is what JSON would make of it.
@@ -56,6 +60,7 @@ const Flag* find_flag(const Verb& verb, const std::string& key) {
 std::vector<std::string> parse_config_file(const Verb& verb, std::string_view yaml,
                                            const std::string& file_name) {
   std::vector<std::string> words;
+  int nodes = 0;
   try {
     const YAML::Node root = YAML::Load(std::string(yaml));
     if (root.IsNull()) return words;
@@ -73,7 +78,7 @@ std::vector<std::string> parse_config_file(const Verb& verb, std::string_view ya
       }
       if (flag->name == "--config") throw UsageError("{}: a config file names no other", where);
       if (flag->metavar.empty()) {
-        const Json on = to_json(value, where, 0);
+        const Json on = to_json(value, where, 0, nodes);
         if (!on.is_bool()) throw UsageError("{}: expected true or false", where);
         if (on.as_bool()) {
           words.emplace_back(flag->name);
@@ -84,10 +89,15 @@ std::vector<std::string> parse_config_file(const Verb& verb, std::string_view ya
       }
       if (value.IsSequence() && flag->list) {
         words.emplace_back(flag->name);
-        for (const YAML::Node& item : value) words.push_back(item.as<std::string>());
+        for (const YAML::Node& item : value) {
+          words.push_back(item.as<std::string>());
+          if (words.back().starts_with('-'))
+            throw UsageError("{}: an item may not begin with '-': {}", where, words.back());
+        }
         continue;
       }
-      const Json json = to_json(value, where, 0);
+      const Json json = to_json(value, where, 0, nodes);
+      if (json.is_null()) throw UsageError("{}: expected a value, found none", where);
       words.push_back(std::string(flag->name) + "=" +
                       (json.is_string() ? json.as_string() : to_string(json)));
     }
@@ -114,7 +124,12 @@ std::vector<std::string> expand_config(const Verb& verb, const std::vector<std::
   if (!args.positionals().empty()) {
     std::erase_if(all, [](const std::string& word) { return word.starts_with("--model="); });
   }
-  all.insert(all.end(), words.begin(), words.end());
+  // Between MODEL and the first flag: a list at the end of the file must not take MODEL for one of its items,
+  // and what the command line says comes last, so that it wins.
+  const auto first_flag =
+      std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with('-'); });
+  all.insert(all.begin(), words.begin(), first_flag);
+  all.insert(all.end(), first_flag, words.end());
   return all;
 }
 

@@ -44,6 +44,16 @@ TEST(ConfigFile, RefusesWithFileLineAndKey) {
   EXPECT_EQ(error_of("[1, 2]"), "c.yaml: expected a map of flags");
   EXPECT_NE(error_of("a: [1"), "");
   EXPECT_NE(error_of("config: x.yaml"), "");
+  EXPECT_EQ(error_of("host:\n"), "c.yaml, line 1, host: expected a value, found none");
+  EXPECT_NE(error_of("api-key: [\"-x\"]\n").find("may not begin with '-'"), std::string::npos);
+  std::string bomb = "compilation-config: {a: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]";
+  for (int i = 1; i < 9; ++i) {
+    const std::string alias = ", *a" + std::to_string(i - 1);
+    bomb += ", b" + std::to_string(i) + ": &a" + std::to_string(i) + " [1";
+    for (int j = 0; j < 10; ++j) bomb += alias;
+    bomb += "]";
+  }
+  EXPECT_NE(error_of(bomb + "}\n").find("values in the file"), std::string::npos);
   EXPECT_EQ(error_of(""), "");
 }
 

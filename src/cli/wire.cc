@@ -1,5 +1,10 @@
 #include "cli/wire.h"
 
+#include <algorithm>
+#include <array>
+
+#include <fmt/ranges.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/model_location.h"
@@ -9,18 +14,37 @@
 namespace minimax::cli {
 namespace {
 
-double number_of(const Json& value, std::string_view name) {
-  if (!value.is_number()) {
-    throw UsageError("--override-generation-config: {} must be a number, but is {}", name, value.type_name());
+// What --override-generation-config says, within the bounds of the file itself.
+model::GenerationConfig overrides(const Json& given) {
+  constexpr std::string_view kFlag = "--override-generation-config";
+  if (!given.is_object()) return {};
+  constexpr std::array<std::string_view, 6> kNames = {"temperature", "top_p", "top_k",
+                                                      "min_p", "repetition_penalty", "max_new_tokens"};
+  for (const auto& [name, value] : given.as_object()) {
+    if (std::ranges::find(kNames, name) == kNames.end()) {
+      throw UsageError("{}: {} is not known; expected {}", kFlag, name, fmt::join(kNames, ", "));
+    }
   }
-  return value.as_double();
+  try {
+    return model::parse_generation_config(given, std::string(kFlag));
+  } catch (const Error& error) {
+    throw UsageError("{}", error.what());
+  }
+}
+
+void set_defaults(const model::GenerationConfig& source, api::SamplingDefaults& defaults) {
+  if (source.temperature) defaults.temperature = *source.temperature;
+  if (source.top_p) defaults.top_p = *source.top_p;
+  if (source.top_k) defaults.top_k = *source.top_k;
+  if (source.min_p) defaults.min_p = *source.min_p;
+  if (source.repetition_penalty) defaults.repetition_penalty = *source.repetition_penalty;
+  if (source.max_new_tokens) defaults.max_tokens = *source.max_new_tokens;
 }
 
 api::SamplingDefaults sampling_defaults(const ServeOptions& options, const model::GenerationConfig& own) {
   api::SamplingDefaults defaults;
-  model::GenerationConfig source;
   if (options.generation_config == "auto") {
-    source = own;
+    set_defaults(own, defaults);
   } else if (options.generation_config != "vllm") {
     const std::filesystem::path dir = options.generation_config;
     std::error_code code;
@@ -28,34 +52,9 @@ api::SamplingDefaults sampling_defaults(const ServeOptions& options, const model
       throw UsageError("--generation-config {}: expected auto, vllm or a folder with generation_config.json",
                        dir.string());
     }
-    source = model::load_generation_config(dir);
+    set_defaults(model::load_generation_config(dir), defaults);
   }
-  if (source.temperature) defaults.temperature = *source.temperature;
-  if (source.top_p) defaults.top_p = *source.top_p;
-  if (source.top_k) defaults.top_k = *source.top_k;
-  if (source.min_p) defaults.min_p = *source.min_p;
-  if (source.repetition_penalty) defaults.repetition_penalty = *source.repetition_penalty;
-  if (!options.override_generation_config.is_object()) return defaults;
-  for (const auto& [name, value] : options.override_generation_config.as_object()) {
-    if (name == "temperature") {
-      defaults.temperature = number_of(value, name);
-    } else if (name == "top_p") {
-      defaults.top_p = number_of(value, name);
-    } else if (name == "top_k") {
-      defaults.top_k = static_cast<int64_t>(number_of(value, name));
-    } else if (name == "min_p") {
-      defaults.min_p = number_of(value, name);
-    } else if (name == "repetition_penalty") {
-      defaults.repetition_penalty = number_of(value, name);
-    } else if (name == "max_new_tokens") {
-      defaults.max_tokens = static_cast<int64_t>(number_of(value, name));
-    } else {
-      throw UsageError(
-          "--override-generation-config: {} is not known; expected temperature, top_p, top_k, min_p, "
-          "repetition_penalty or max_new_tokens",
-          name);
-    }
-  }
+  set_defaults(overrides(options.override_generation_config), defaults);
   return defaults;
 }
 
@@ -127,6 +126,14 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
     throw UsageError("--quantization fp8: {} is not quantized, and weights are run as they are stored",
                      dir_.string());
   }
+  // All that may be refused is refused before the weights are read.
+  api::ServiceOptions service = service_options(options, dir_, config_);
+  for (const tokenizer::TokenId id : service.eos_ids) {
+    if (id < 0 || id >= tokenizer_.size()) {
+      throw Error("{}: eos_token_id {} is not an id of tokenizer.json, which has {}", dir_.string(), id,
+                  tokenizer_.size());
+    }
+  }
   log_plan(options);
   executor_ = backend::make_executor(view_, executor_options(options, plan_, tokenizer_.size()));
   for (const auto& [name, value] : executor_->report()) log::info("{}: {}", name, value);
@@ -141,8 +148,7 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                                        .waiting_requests_max = options.waiting_max,
                                        .prefix_caching = options.prefix_caching};
   engine_ = std::make_unique<engine::Engine>(*executor_, engine_options, metrics_.get());
-  service_ = std::make_unique<api::Service>(service_options(options, dir_, config_), tokenizer_, *engine_,
-                                            *metrics_);
+  service_ = std::make_unique<api::Service>(std::move(service), tokenizer_, *engine_, *metrics_);
 }
 
 void ServedModel::log_plan(const ServeOptions& options) const {

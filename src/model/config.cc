@@ -166,6 +166,7 @@ GenerationConfig parse_generation_config(const Json& config, const std::string& 
   out.repetition_penalty = fields.number("repetition_penalty", 0, kMax);
   if (out.repetition_penalty == 0.0) fields.refuse("repetition_penalty", "a number above 0");
   out.top_k = fields.integer("top_k", -1, std::numeric_limits<int32_t>::max());
+  out.max_new_tokens = fields.integer("max_new_tokens", 1, std::numeric_limits<int32_t>::max());
   out.eos_ids = fields.ids("eos_token_id");
   if (const auto bos = fields.integer("bos_token_id", 0, std::numeric_limits<int32_t>::max()))
     out.bos_id = static_cast<int32_t>(*bos);

@@ -50,6 +50,7 @@ struct ModelConfig {
 struct GenerationConfig {
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<int64_t> top_k;
+  std::optional<int64_t> max_new_tokens;
   std::vector<int32_t> eos_ids;
   std::optional<int32_t> bos_id;
 };
