@@ -13,7 +13,7 @@ import time
 import httpx
 import pytest
 
-from cli_tools import MINIMAX, PARSERS, QUESTION, Server, environment, refused
+from cli_tools import MINIMAX, PARSERS, QUESTION, Server, bash, environment, refused
 
 
 def free_port():
@@ -105,6 +105,8 @@ def test_a_host_that_is_not_ours(host):
     (["--generation-config", "/nonexistent"], 2, ["--generation-config /nonexistent"]),
     (["--override-generation-config", '{"temprature": 1}'], 2, ["--override-generation-config", "temprature"]),
     (["--override-generation-config", '{"temperature": "hot"}'], 2, ["--override-generation-config", "temperature"]),
+    (["--override-generation-config", '{"temperature": -1}'], 2, ["--override-generation-config", "temperature"]),
+    (["--override-generation-config", '{"max_new_tokens": 0}'], 2, ["--override-generation-config", "max_new_tokens"]),
     (["--tokenizer", "/nonexistent"], 1, ["/nonexistent"]),
 ])
 def test_options_that_the_model_does_not_allow(words, code, says):
@@ -159,9 +161,47 @@ def test_the_shutdown_timeout_cuts_what_is_open():
     with Server("tiny", "--shutdown-timeout", "0.2") as server:
         stream = Stream(server, tokens=3900)
         started = time.monotonic()
-        assert server.stop() == 3
+        assert server.stop() == 0
         assert time.monotonic() - started < 5
-        assert "data: [DONE]" not in stream.end()
+        lines = stream.end()
+        assert "shutting down" in json.loads(lines[-2][6:])["error"]["message"] and lines[-1] == "data: [DONE]"
+
+
+def test_a_request_that_outlasts_the_shutdown_timeout_is_told():
+    with Server("tiny", "--shutdown-timeout", "0.2") as server:
+        done = []
+        late = threading.Thread(target=lambda: done.append(server.complete(max_tokens=4000, ignore_eos=True)))
+        late.start()
+        server.until(lambda: server.metric("vllm:num_requests_running") > 0)
+        assert server.stop() == 0
+        late.join()
+        assert done[0].status_code >= 500 and "shutting down" in done[0].json()["error"]["message"]
+
+
+def test_the_port_is_looked_at_before_the_model_is_loaded():
+    with Server("tiny") as server:
+        done = bash(f"{MINIMAX} serve tiny --port {server.url.rsplit(':', 1)[1]}")
+        assert done.returncode == 1 and "cannot listen on" in done.stderr and "KV blocks" not in done.stderr
+
+
+def test_health_answers_while_large_prompts_are_read():
+    with Server("tiny") as server:
+        text = "word " * 2_000_000
+        readers = [threading.Thread(target=lambda: server.complete(text)) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        while any(reader.is_alive() for reader in readers):
+            assert server.http.get("/health", timeout=5).status_code == 200
+            time.sleep(0.05)
+
+
+def test_min_tokens_holds_against_stop_strings_too():
+    with Server("tiny") as server:
+        text = server.complete(max_tokens=40, temperature=0, ignore_eos=True).json()["choices"][0]["text"]
+        stop = text[1:3]
+        assert server.complete(max_tokens=40, temperature=0, ignore_eos=True, stop=stop).json()["usage"]["completion_tokens"] < 10
+        late = server.complete(max_tokens=40, temperature=0, ignore_eos=True, stop=stop, min_tokens=30).json()
+        assert late["usage"]["completion_tokens"] >= 30
 
 
 def test_a_key_is_asked_for():
