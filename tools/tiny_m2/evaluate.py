@@ -222,7 +222,7 @@ def run(options: argparse.Namespace, seed: int) -> Counts:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--model", default="tiny-m2")
+    parser.add_argument("--model", help="default: the first that the server names")
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--edition", type=int, choices=EDITIONS, default=1, help="of the dialogues: what the model was trained on")
     parser.add_argument("--first", type=int, default=0, help="seed of the first dialogue")
@@ -235,6 +235,9 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=3, help="wrong replies to print")
     options = parser.parse_args()
     options.url = options.url.rstrip("/").removesuffix("/v1")
+    if options.model is None:
+        with urllib.request.urlopen(options.url + "/v1/models", timeout=options.timeout) as answer:
+            options.model = json.load(answer)["data"][0]["id"]
 
     total, start = Counts(), time.time()
     options.until = start + options.seconds
