@@ -32,6 +32,28 @@ int32_t largest(const std::vector<int32_t>& values) {
   return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
 }
 
+// Positions a sequence comes to.
+int32_t tokens_max_of(const StepBenchOptions& options) {
+  return std::max(largest(options.contexts) + options.warmups + options.steps + 1,
+                  largest(options.prefills));
+}
+
+void check_sizes(const model::ModelShape& shape, const StepBenchOptions& options) {
+  const int32_t tokens_max = tokens_max_of(options);
+  if (tokens_max > shape.context_tokens_max) {
+    throw Error("bench step: contexts and prefills come to {} positions; the model has {}", tokens_max,
+                shape.context_tokens_max);
+  }
+  // K and V in bf16.
+  const double kv_bytes = 2.0 * 2 * shape.layers * static_cast<double>(shape.kv_width()) * tokens_max *
+                          std::max(1, largest(options.batches));
+  if (options.memory_bytes_max > 0 && kv_bytes > static_cast<double>(options.memory_bytes_max)) {
+    throw Error("bench step: {} sequences of {} positions need {:.1f} GB of KV cache; {:.1f} GB are free",
+                largest(options.batches), tokens_max, kv_bytes / 1e9,
+                static_cast<double>(options.memory_bytes_max) / 1e9);
+  }
+}
+
 void check_options(const StepBenchOptions& options) {
   const auto positive = [](const char* name, const std::vector<int32_t>& values) {
     for (const int32_t value : values)
@@ -50,8 +72,7 @@ class Driver {
  public:
   Driver(const model::ModelView& model, const StepBenchOptions& options)
       : options_(options),
-        tokens_max_(std::max(largest(options.contexts) + options.warmups + options.steps + 1,
-                             largest(options.prefills))) {
+        tokens_max_(tokens_max_of(options)) {
     backend::ExecutorOptions own = options.executor;
     const model::ModelShape& shape = model.shape;
     const int32_t batch_max = std::max(1, largest(options.batches));
@@ -267,6 +288,7 @@ std::string line_of(const StepRecord& record) {
 std::vector<StepRecord> run_step_bench(const model::ModelView& model, const StepBenchOptions& options,
                                        const std::function<void(const std::string&)>& print) {
   check_options(options);
+  check_sizes(model.shape, options);
   Driver driver(model, options);
   backend::ReadProbe probe(options.executor, options.probe_bytes);
   for (const auto& [name, value] : driver.executor().report()) print(fmt::format("{:28} {}", name, value));

@@ -24,6 +24,7 @@ struct StepBenchOptions {
   int32_t warmups = 3;
   int32_t steps = 20;  // timed, of each decode setting; prefills: at most 5
   int64_t probe_bytes = int64_t{1} << 30;
+  int64_t memory_bytes_max = 0;  // for the KV cache on the host; 0: not checked
   std::string model_name;  // for the records
   std::string commit;
   std::filesystem::path results;  // JSON lines are appended here; empty: nowhere

@@ -8,6 +8,7 @@
 #include "bench/step.h"
 #include "cli/bench.h"
 #include "cli/model_location.h"
+#include "cli/plan.h"
 
 namespace minimax::cli {
 namespace {
@@ -71,6 +72,7 @@ int run_bench_step(const Words& words, const Environment& environment) {
   options.contexts = counts(args, "--context", options.contexts);
   options.prefills = counts(args, "--prefill", options.prefills);
   options.steps = static_cast<int32_t>(args.integer("--steps", 1, 100000).value_or(options.steps));
+  if (options.executor.name != "cuda") options.memory_bytes_max = read_machine().memory_available_bytes;
   options.model_name = name;
   options.results = args.text("--results").value_or("");
   options.commit = args.text("--commit").value_or("");

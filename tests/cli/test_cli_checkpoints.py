@@ -140,6 +140,7 @@ def test_bench_step_prints_settings_and_bandwidth(synth_dir, tmp_path):
 @pytest.mark.parametrize("words, says", [
     (["--batch", "x"], ["--batch", "x"]), (["--steps", "0"], ["--steps"]), (["--backend", "gpu"], ["--backend"]),
     (["--cpu-isa", "sse"], ["sse"]), (["--linear-precision", "int4"], ["int4"]),
+    (["--batch", "10000000"], ["KV cache", "GB are free"]), (["--context", "10000000"], ["positions"]),
 ])
 def test_bench_step_refuses(synth_dir, words, says):
     done = run("bench", "step", synth_dir, *words)
