@@ -1,5 +1,6 @@
 // `minimax bench step MODEL`: the executor alone against the speed of the memory.
 
+#include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -69,9 +70,13 @@ int run_bench_step(const Words& words, const Environment& environment) {
   options.executor.isa = args.text("--cpu-isa").value_or("");
   options.executor.arithmetic = args.text("--linear-precision").value_or("");
   options.batches = counts(args, "--batch", options.batches);
+  options.steps = static_cast<int32_t>(args.integer("--steps", 1, 100000).value_or(options.steps));
+  // The defaults give way to a model of few positions.
+  const int32_t positions = config.shape.context_tokens_max;
+  options.contexts = {std::clamp(positions - options.warmups - options.steps - 1, 1, options.contexts[0])};
+  options.prefills = {std::min(positions, options.prefills[0])};
   options.contexts = counts(args, "--context", options.contexts);
   options.prefills = counts(args, "--prefill", options.prefills);
-  options.steps = static_cast<int32_t>(args.integer("--steps", 1, 100000).value_or(options.steps));
   if (options.executor.name != "cuda") options.memory_bytes_max = read_machine().memory_available_bytes;
   options.model_name = name;
   options.results = args.text("--results").value_or("");
