@@ -222,6 +222,8 @@ void request_part(const Args& args, BenchServeOptions& out) {
       {"--repetition-penalty", "repetition_penalty", 0, 100, false},
   }};
   Json extra = Json::object();
+  // The peer sends it always; servers that are strict about fields OpenAI does not have refuse it.
+  if (out.backend != "vllm") extra.set("repetition_penalty", nullptr);
   for (const Sampling& one : kSampling) {
     if (one.whole) {
       if (const auto value =

@@ -317,5 +317,6 @@ def test_the_front_end_is_measured_without_a_model(tmp_path):
     done = run("bench", "frontend", "--streams", "1", "20", "--requests", "40", "--output-json", tmp_path / "f.json")
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (tmp_path / "f.json").read_text().splitlines()]
-    assert [(r["streams"], r["requests"], r["failed"], r["tokens"]) for r in records] == [(1, 40, 0, 5120), (20, 40, 0, 5120)]
+    assert [(r["streams"], r["requests"], r["failed"]) for r in records] == [(1, 40, 0), (20, 40, 0)]
+    assert all(abs(r["tokens"] - 40 * 128) <= 20 for r in records)
     refused("bench", "frontend", "--streams", "0", code=2, says=["--streams"])

@@ -167,6 +167,15 @@ TEST(Load, RequestsAreThoseOfThePeer) {
                         R"("stream_options":{"include_usage":true}})"));
 }
 
+TEST(Load, AnExtraMemberWinsAndNullTakesOneOut) {
+  BodyOptions options;
+  options.model = "m";
+  options.extra = Json::object({{"repetition_penalty", nullptr}, {"max_tokens", 7}});
+  EXPECT_EQ(
+      request_body(options, scripts(1)[0]),
+      R"({"model":"m","prompt":"p","max_tokens":7,"stream":true,"stream_options":{"include_usage":true}})");
+}
+
 TEST(Load, ASessionSendsBackTheAnswerAndTheToolsResult) {
   std::vector<Script> session = scripts(1);
   session[0].follow_ups.push_back({.text = "sunny", .think_s = 0, .output_tokens = 4});

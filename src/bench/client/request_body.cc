@@ -10,7 +10,13 @@ std::string finished_body(const BodyOptions& options, Json body, int64_t output_
   body.set("stream_options", Json::object({{"include_usage", true}}));
   if (options.ignore_eos) body.set("ignore_eos", true);
   if (options.extra.is_object()) {
-    for (const auto& [name, value] : options.extra.as_object()) body.set(name, value);
+    for (const auto& [name, value] : options.extra.as_object()) {
+      if (value.is_null()) {
+        std::erase_if(body.as_object(), [&](const Json::Member& member) { return member.first == name; });
+      } else {
+        body.set(name, value);
+      }
+    }
   }
   return to_string(body);
 }

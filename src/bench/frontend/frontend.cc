@@ -148,17 +148,25 @@ struct Stack {
   std::thread thread;
 };
 
+// The last step of an answer is counted after the client has it.
+void wait_until_counted(const engine::Engine& engine) {
+  while (!engine.idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 FrontendRecord run_load(const FrontendOptions& options, Stack& stack, ByteClient& client, int32_t streams,
                         int64_t resident_before) {
   FrontendRecord out;
   out.streams = streams;
   const ByteLoad load{streams, std::max(1, (options.requests_least + streams - 1) / streams)};
+  wait_until_counted(stack.engine);
   const int64_t tokens = stack.engine.stats().generation_tokens, cpu_us = process_cpu_us(),
                 executor_ns = stack.executor.cpu_ns(), first_us = stack.watch.first_us_,
                 first_count = stack.watch.first_count_;
   MemoryWatch memory;
   const ByteReport report = client.run(load);
   out.kib_per_stream = static_cast<double>(memory.stop() - resident_before) / 1024 / streams;
+  wait_until_counted(stack.engine);
   out.requests = report.answered;
   out.failed = report.failed + static_cast<int64_t>(streams) * load.rounds - report.answered;
   out.seconds = report.seconds;
