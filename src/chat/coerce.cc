@@ -8,6 +8,7 @@ namespace minimax::chat {
 namespace {
 
 constexpr int kSchemaDepthMax = 16;
+constexpr int kSchemasMax = 4096;  // looked at for one question about a schema
 constexpr JsonLimits kValueLimits{.depth_max = 128};
 
 uint8_t type_bit(std::string_view name) {
@@ -40,8 +41,34 @@ uint8_t type_of_value(const Json& value) {
   return value.is_array() ? TypeSet::kArray : TypeSet::kObject;
 }
 
-void collect(const Json& schema, int depth, uint8_t& bits) {
-  if (depth > kSchemaDepthMax || !schema.is_object()) return;
+// What the schema's "$ref" points to in root, or nullptr. A reference to a reference is followed by the
+// caller.
+const Json* referred(const Json& schema, const Json& root) {
+  const Json* reference = schema.find("$ref");
+  if (reference == nullptr || !reference->is_string()) return nullptr;
+  std::string_view path = reference->as_string();
+  if (!path.starts_with('#')) return nullptr;
+  path.remove_prefix(1);
+  const Json* at = &root;
+  while (!path.empty() && at != nullptr) {
+    if (path[0] != '/') return nullptr;
+    path.remove_prefix(1);
+    const size_t end = std::min(path.find('/'), path.size());
+    std::string name(path.substr(0, end));  // ~1 stands for a slash, ~0 for a tilde
+    for (size_t i = name.find('~'); i != std::string::npos; i = name.find('~', i + 1)) {
+      const char kind = i + 1 < name.size() ? name[i + 1] : ' ';
+      if (kind == '0' || kind == '1') name.replace(i, 2, kind == '1' ? "/" : "~");
+    }
+    at = at->find(name);
+    path.remove_prefix(end);
+  }
+  return at;
+}
+
+// `budget` bounds the schemas looked at: references can make a small schema large.
+void collect(const Json& schema, const Json& root, int depth, int& budget, uint8_t& bits) {
+  if (depth > kSchemaDepthMax || --budget < 0 || !schema.is_object()) return;
+  if (const Json* target = referred(schema, root)) collect(*target, root, depth + 1, budget, bits);
   if (const Json* type = schema.find("type")) {
     if (type->is_string()) bits |= type_bit(type->as_string());
     if (type->is_array()) {
@@ -53,13 +80,14 @@ void collect(const Json& schema, int depth, uint8_t& bits) {
   if (const Json* values = schema.find("enum"); values != nullptr && values->is_array()) {
     for (const Json& value : values->as_array()) bits |= type_of_value(value);
   }
+  if (const Json* value = schema.find("const")) bits |= type_of_value(*value);
   if (const Json* nullable = schema.find("nullable");
       nullable != nullptr && nullable->is_bool() && nullable->as_bool())
     bits |= TypeSet::kNull;
   for (const char* key : {"anyOf", "oneOf", "allOf"}) {
     const Json* choices = schema.find(key);
     if (choices == nullptr || !choices->is_array()) continue;
-    for (const Json& choice : choices->as_array()) collect(choice, depth + 1, bits);
+    for (const Json& choice : choices->as_array()) collect(choice, root, depth + 1, budget, bits);
   }
 }
 
@@ -83,46 +111,55 @@ std::optional<Json> number_of(std::string_view text) {
   return *value;
 }
 
-// The schemas that may describe a value of that kind: the schema itself, or its alternatives.
-const Json* member_schema(const Json& schema, std::string_view keyword, std::string_view name, int depth) {
-  if (depth > kSchemaDepthMax || !schema.is_object()) return nullptr;
+// The schema of a member (keyword "properties") or of the items of a value: in the schema itself, in what it
+// refers to or in its alternatives.
+const Json* member_schema(const Json& schema, const Json& root, std::string_view keyword,
+                          std::string_view name, int depth, int& budget) {
+  if (depth > kSchemaDepthMax || --budget < 0 || !schema.is_object()) return nullptr;
   if (const Json* found = schema.find(keyword)) {
     if (keyword == "items") return found->is_object() ? found : nullptr;
     if (const Json* member = found->find(name)) return member;
+  }
+  if (const Json* target = referred(schema, root)) {
+    if (const Json* found = member_schema(*target, root, keyword, name, depth + 1, budget)) return found;
   }
   for (const char* key : {"anyOf", "oneOf", "allOf"}) {
     const Json* choices = schema.find(key);
     if (choices == nullptr || !choices->is_array()) continue;
     for (const Json& choice : choices->as_array()) {
-      if (const Json* found = member_schema(choice, keyword, name, depth + 1)) return found;
+      if (const Json* found = member_schema(choice, root, keyword, name, depth + 1, budget)) return found;
     }
   }
-  return nullptr;
+  const Json* rest = keyword == "properties" ? schema.find("additionalProperties") : nullptr;
+  return rest != nullptr && rest->is_object() ? rest : nullptr;
 }
 
-Json coerce_text(std::string_view text, const Json& schema, int depth);
+Json coerce_text(std::string_view text, const Json& schema, const Json& root, int depth);
 
-Json coerce_inside(Json value, const Json& schema, int depth) {
+Json coerce_inside(Json value, const Json& schema, const Json& root, int depth) {
   if (depth > kSchemaDepthMax) return value;
-  if (value.is_string() && !types_of(schema).string_only() && !types_of(schema).has(TypeSet::kString)) {
-    return coerce_text(value.as_string(), schema, depth);
+  if (value.is_string()) {
+    const TypeSet types = types_of(schema, root);
+    if (types.string_only() || types.has(TypeSet::kString)) return value;
+    return coerce_text(value.as_string(), schema, root, depth);
   }
+  int budget = kSchemasMax;
   if (value.is_object()) {
     for (auto& [name, member] : value.as_object()) {
-      if (const Json* inner = member_schema(schema, "properties", name, 0)) {
-        member = coerce_inside(std::move(member), *inner, depth + 1);
+      if (const Json* inner = member_schema(schema, root, "properties", name, 0, budget)) {
+        member = coerce_inside(std::move(member), *inner, root, depth + 1);
       }
     }
   } else if (value.is_array()) {
-    if (const Json* inner = member_schema(schema, "items", {}, 0)) {
-      for (Json& item : value.as_array()) item = coerce_inside(std::move(item), *inner, depth + 1);
+    if (const Json* inner = member_schema(schema, root, "items", {}, 0, budget)) {
+      for (Json& item : value.as_array()) item = coerce_inside(std::move(item), *inner, root, depth + 1);
     }
   }
   return value;
 }
 
-Json coerce_text(std::string_view text, const Json& schema, int depth) {
-  const TypeSet types = types_of(schema);
+Json coerce_text(std::string_view text, const Json& schema, const Json& root, int depth) {
+  const TypeSet types = types_of(schema, root);
   if (types.string_only()) return Json(text);
   const std::string_view bare = trimmed(text);
   if (types.has(TypeSet::kNull) && equals_ignoring_case(bare, "null")) return {};
@@ -144,7 +181,7 @@ Json coerce_text(std::string_view text, const Json& schema, int depth) {
     const Result<Json> value = parse_json(bare, kValueLimits);
     if (value.ok() && ((value->is_object() && types.has(TypeSet::kObject)) ||
                        (value->is_array() && types.has(TypeSet::kArray)))) {
-      return coerce_inside(*value, schema, depth + 1);
+      return coerce_inside(*value, schema, root, depth + 1);
     }
   }
   if (types.has(TypeSet::kString)) return Json(text);
@@ -155,9 +192,10 @@ Json coerce_text(std::string_view text, const Json& schema, int depth) {
 
 }  // namespace
 
-TypeSet types_of(const Json& schema) {
+TypeSet types_of(const Json& schema, const Json& root) {
   TypeSet types;
-  collect(schema, 0, types.bits);
+  int budget = kSchemasMax;
+  collect(schema, root, 0, budget, types.bits);
   return types;
 }
 
@@ -170,8 +208,8 @@ const Json* find_parameter(const Json& parameters, std::string_view name) {
   return rest != nullptr && rest->is_object() ? rest : nullptr;
 }
 
-Json coerce(std::string_view text, const Json& schema) {
-  return coerce_text(text, schema, 0);
+Json coerce(std::string_view text, const Json& schema, const Json& root) {
+  return coerce_text(text, schema, root, 0);
 }
 
 }  // namespace minimax::chat

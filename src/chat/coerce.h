@@ -26,15 +26,16 @@ struct TypeSet {
   bool string_only() const { return bits == 0 || bits == kString; }
 };
 
-// From type (a name or a list, aliases such as int32, float64, dict and list understood), enum values, anyOf,
-// oneOf and allOf, recursively, to a bounded depth.
-TypeSet types_of(const Json& schema);
+// From type (a name or a list, aliases such as int32, float64, dict and list understood), enum and const
+// values, anyOf, oneOf and allOf, recursively, to a bounded depth. `root` is the schema of all parameters: a
+// "$ref" ("#/$defs/Name", as pydantic writes it) points into it.
+TypeSet types_of(const Json& schema, const Json& root = {});
 
 // The schema of parameter `name` in a function's parameters; null if there is none.
 const Json* find_parameter(const Json& parameters, std::string_view name);
 
 // The value `text` stands for; properties and items of objects and arrays are coerced too. Text that fits
-// none of the types stays a string.
-Json coerce(std::string_view text, const Json& schema);
+// none of the types stays a string. root: as above.
+Json coerce(std::string_view text, const Json& schema, const Json& root = {});
 
 }  // namespace minimax::chat

@@ -62,6 +62,53 @@ TEST(Coerce, WhatFitsNoTypeStaysWhatItIs) {
   EXPECT_EQ(coerced("5", "null"), "\"5\"");
 }
 
+// What FastMCP and pydantic send.
+TEST(Coerce, ReferencesPointIntoTheDefinitions) {
+  const Result<Json> root = parse_json(R"({"type":"object","$defs":{
+      "Color":{"type":"string","enum":["red"]},"Size":{"anyOf":[{"type":"integer"},{"type":"null"}]},
+      "Point":{"type":"object","properties":{"x":{"type":"number"},"next":{"$ref":"#/$defs/Point"}}},
+      "a/b":{"$ref":"#/$defs/Size"},"Loop":{"$ref":"#/$defs/Loop"}},
+    "properties":{"size":{"$ref":"#/$defs/Size"}}})");
+  ASSERT_TRUE(root.ok());
+  const auto with_root = [&](std::string_view text, std::string_view schema) {
+    return to_string(coerce(text, *parse_json(schema), *root), kPythonStyle);
+  };
+  EXPECT_EQ(with_root("7", R"({"$ref":"#/$defs/Size"})"), "7");
+  EXPECT_EQ(with_root("null", R"({"$ref":"#/$defs/Size"})"), "null");
+  EXPECT_EQ(with_root("7", R"({"$ref":"#/properties/size"})"), "7");
+  EXPECT_EQ(with_root("7", R"({"$ref":"#/$defs/a~1b"})"), "7");
+  EXPECT_EQ(with_root("red", R"({"$ref":"#/$defs/Color"})"), "\"red\"");
+  EXPECT_EQ(with_root(R"({"x": "1", "next": {"x": "2"}})", R"({"$ref":"#/$defs/Point"})"),
+            R"({"x": 1, "next": {"x": 2}})");
+  EXPECT_EQ(with_root(R"([{"x": "1"}])", R"({"type":"array","items":{"$ref":"#/$defs/Point"}})"),
+            R"([{"x": 1}])");
+  EXPECT_EQ(with_root("7", R"({"anyOf":[{"$ref":"#/$defs/Size"},{"type":"string"}]})"), "7");
+  // Without end, or to nowhere: text.
+  EXPECT_EQ(with_root("7", R"({"$ref":"#/$defs/Loop"})"), "\"7\"");
+  EXPECT_EQ(with_root("7", R"({"$ref":"#/$defs/None"})"), "\"7\"");
+  EXPECT_EQ(with_root("7", R"({"$ref":"http://x/y"})"), "\"7\"");
+}
+
+TEST(Coerce, AConstantAndFurtherPropertiesHaveTypes) {
+  EXPECT_EQ(coerced("3", R"({"const":3})"), "3");
+  EXPECT_EQ(coerced(R"({"a": "1"})", R"({"type":"object","additionalProperties":{"type":"integer"}})"),
+            R"({"a": 1})");
+}
+
+// Eight references in each of sixteen definitions: 8^16 ways through them.
+TEST(Coerce, ReferencesThatMultiplyAreBounded) {
+  std::string defs = R"("d16":{"type":"integer"})";
+  for (int i = 0; i < 16; ++i) {
+    std::string choices;
+    for (int k = 0; k < 8; ++k)
+      choices += (k > 0 ? "," : "") + (R"({"$ref":"#/$defs/d)" + std::to_string(i + 1)) + "\"}";
+    defs += ",\"d" + std::to_string(i) + "\":{\"anyOf\":[" + choices + "]}";
+  }
+  const Result<Json> root = parse_json(R"({"$defs":{)" + defs + "}}");
+  ASSERT_TRUE(root.ok());
+  EXPECT_EQ(to_string(coerce("5", *parse_json(R"({"$ref":"#/$defs/d0"})"), *root)), "\"5\"");
+}
+
 TEST(Coerce, DeepSchemasAndValuesAreBounded) {
   std::string schema = R"({"type":"integer"})";
   for (int i = 0; i < 50; ++i) schema = R"({"anyOf":[)" + schema + "]}";

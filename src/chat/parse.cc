@@ -1,5 +1,7 @@
 #include "chat/parse.h"
 
+#include <algorithm>
+
 #include "chat/marker_scan.h"
 #include "chat/tag_scan.h"
 #include "chat/tool_block.h"
@@ -10,6 +12,9 @@ namespace {
 constexpr std::string_view kSpace = " \t\r\n";
 // The template writes an empty line between </think> and the content.
 constexpr int kNewlinesAfterThinking = 2;
+// A long text is taken in pieces of this size: what the stages erase, copy and recurse over stays small, so
+// that whole texts take linear time, too.
+constexpr size_t kPieceBytesMax = 4096;
 
 }  // namespace
 
@@ -177,7 +182,12 @@ void Parser::Impl::piece(std::string_view text, Marker marker, ParsedDelta& delt
     case Marker::kText:
       break;
   }
-  take_text(text, delta);
+  while (!text.empty()) {
+    size_t bytes = std::min(text.size(), kPieceBytesMax);
+    while (bytes < text.size() && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) ++bytes;
+    take_text(text.substr(0, bytes), delta);
+    text.remove_prefix(bytes);
+  }
 }
 
 Parser::Parser(ParserOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

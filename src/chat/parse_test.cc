@@ -296,5 +296,21 @@ TEST(Parser, AdversarialTextTakesLinearTime) {
   }
 }
 
+// Pushed at once: no stage may erase from the front of a long text, nor recurse once a call.
+TEST(Parser, AdversarialWholeTextsTakeLinearTimeAndLittleStack) {
+  for (const std::string unit :
+       {"<", "<invoke name=now></invoke>", "<parameter name=a>", "</invoke>", "<x>\xE4\xB8\x96"}) {
+    std::string text;
+    while (text.size() < 1'000'000) text += unit;
+    for (const std::string before :
+         {"</think>", "</think><minimax:tool_call>", "</think><invoke name=\"write\">",
+          "</think><invoke name=\"write\"><parameter name=\"text\">"}) {
+      Parser parser(with_tools());
+      parser.push(before + text, Marker::kUnknown);
+      parser.finish();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace minimax::chat

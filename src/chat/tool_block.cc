@@ -138,11 +138,16 @@ void ToolBlock::begin_call(std::string name, ParsedDelta& delta) {
   call.name = std::move(name);
 }
 
+const Json& ToolBlock::root() const {
+  static const Json kNone;
+  return tool_ == nullptr ? kNone : tool_->parameters;
+}
+
 void ToolBlock::begin_value(std::string name, ParsedDelta& delta) {
   static const Json kNoSchema;
   const Json* schema = tool_ == nullptr ? nullptr : find_parameter(tool_->parameters, name);
   schema_ = schema == nullptr ? &kNoSchema : schema;
-  streams_ = types_of(*schema_).string_only();
+  streams_ = types_of(*schema_, root()).string_only();
   value_.clear();
   newline_.clear();
   state_ = State::kInValue;
@@ -182,7 +187,7 @@ void ToolBlock::end_value(ParsedDelta& delta) {
   if (streams_) {
     out += '"';
   } else {
-    append_json(out, coerce(value_, *schema_), kPythonStyle);
+    append_json(out, coerce(value_, *schema_, root()), kPythonStyle);
   }
 }
 

@@ -46,6 +46,7 @@ class ToolBlock {
   void end_value(ParsedDelta& delta);
   void end_call(ParsedDelta& delta);
   ToolCallDelta& delta_of(ParsedDelta& delta) const;
+  const Json& root() const;  // the schema that references point into
 
   ToolBlockOptions options_;
   State state_ = State::kBetween;
