@@ -2,12 +2,14 @@
 //
 //   render_text < lines
 //
-// A line is {"messages": [...], "tools": [...], ...} in the shape the chat template takes. Each gives a line
-// {"text": ..., "of_user": [...]} (the texts that came from the conversation), or {"error": ..., "param":
-// ...}.
+// A line is {"messages": [...], "tools": [...], "keywords": {...}, "template": ...} in the shape the chat
+// template takes. With a template that is interpreted, otherwise the family's is written by hand. Each gives
+// a line {"text": ..., "of_user":
+// [...]} (the texts that came from the conversation), or {"error": ..., "param": ...}.
 
 #include <iostream>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "chat/render.h"
 
@@ -59,10 +61,28 @@ chat::Conversation conversation_of(const Json& json) {
   }
   conversation.add_generation_prompt = flag(json, "add_generation_prompt");
   conversation.continue_final_message = flag(json, "continue_final_message");
-  if (const Json* identity = json.find("model_identity")) {
-    conversation.template_kwargs = Json::object({{"model_identity", *identity}});
-  }
+  if (const Json* keywords = json.find("keywords")) conversation.template_kwargs = *keywords;
   return conversation;
+}
+
+Result<std::vector<chat::Segment>> rendered(const Json& line) {
+  chat::RenderOptions options;
+  if (const Json* source = line.find("template")) {
+    // Neighbouring lines have the same template more often than not.
+    thread_local std::string known;
+    thread_local std::optional<chat::jinja::Template> program;
+    if (!program || known != source->as_string()) {
+      try {
+        program = chat::jinja::Template::parse(source->as_string(), "template");
+      } catch (const Error& error) {
+        return invalid(error.what());
+      }
+      known = source->as_string();
+    }
+    options.own =
+        chat::OwnTemplate{*program, Json::object({{"bos_token", "]~!b["}, {"eos_token", "[e~["}}), true};
+  }
+  return chat::render(conversation_of(line), options);
 }
 
 int run() {
@@ -73,7 +93,7 @@ int run() {
       std::cerr << parsed.failure().message << "\n";
       return 1;
     }
-    const auto segments = chat::render(conversation_of(*parsed), chat::RenderOptions());
+    const auto segments = rendered(*parsed);
     Json answer = Json::object();
     if (segments) {
       answer.set("text", chat::joined(*segments));

@@ -79,11 +79,6 @@ class Renderer {
   }
 
   Result<std::vector<Segment>> render() {
-    if (conversation_.continue_final_message &&
-        (messages_.empty() || messages_.back().role != Role::kAssistant)) {
-      return invalid("continue_final_message needs a last message of the assistant to continue.",
-                     messages_.empty() ? "messages" : field_of(messages_.size() - 1));
-    }
     system();
     for (size_t i = first_; i < messages_.size(); ++i) {
       switch (messages_[i].role) {
@@ -245,6 +240,12 @@ class Renderer {
 }  // namespace
 
 Result<std::vector<Segment>> render(const Conversation& conversation, const RenderOptions& options) {
+  const std::vector<Message>& messages = conversation.messages;
+  if (conversation.continue_final_message && (messages.empty() || messages.back().role != Role::kAssistant)) {
+    return invalid("continue_final_message needs a last message of the assistant to continue.",
+                   messages.empty() ? "messages" : field_of(messages.size() - 1));
+  }
+  if (options.own) return render_own(conversation, *options.own);
   return Renderer(conversation, options).render();
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Conversation to prompt text: the MiniMax-M2 chat template, written by hand. Inverse of parse.h for
-// assistant turns.
+// Conversation to prompt text: the MiniMax-M2 chat template, written by hand, or another one, interpreted.
+// Inverse of parse.h for assistant turns.
 
 #include <optional>
 #include <string>
@@ -8,20 +8,17 @@
 
 #include "base/result.h"
 #include "chat/message.h"
+#include "chat/own_template.h"
+#include "chat/segment.h"
 #include "tokenizer/tokenizer.h"
 
 namespace minimax::chat {
 
-// A stretch of the prompt. Only the template's own text may become special tokens.
-struct Segment {
-  std::string text;
-  bool from_template = false;
-  bool operator==(const Segment&) const = default;
-};
-
 struct RenderOptions {
   // What stands in the place of a missing system message; from the checkpoint's template (find_identity).
   std::string model_identity = "You are a helpful assistant.";
+  // Renders in the family template's place, if there is one.
+  std::optional<OwnTemplate> own = std::nullopt;
 };
 
 // Fails with a sentence and the field at fault, e.g. a tool message without a preceding assistant call.
@@ -34,5 +31,9 @@ std::vector<tokenizer::TokenId> encode(const tokenizer::Tokenizer& tokenizer,
 // The default identity sentence inside a checkpoint's chat_template (M2.1 and later name themselves), or
 // nothing if the template does not assign `model_identity` a string literal.
 std::optional<std::string> find_identity(std::string_view chat_template);
+
+// Is this the template that render() writes by hand? True for the official one of MiniMax-M2, whatever its
+// identity sentence, and for that of models/tiny-m2.
+bool is_family_template(std::string_view chat_template);
 
 }  // namespace minimax::chat

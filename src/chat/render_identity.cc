@@ -1,5 +1,9 @@
 // The default identity of a checkpoint: a Jinja assignment of a string literal, found without a Jinja parser.
 
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+
 #include "base/utf8.h"
 #include "chat/render.h"
 
@@ -60,29 +64,33 @@ void append_escape(std::string_view text, size_t& at, std::string& out) {
   out += c;
 }
 
-// A string literal that is the whole rest of the statement.
-std::optional<std::string> read_literal(std::string_view text, size_t at) {
-  if (at >= text.size() || (text[at] != '"' && text[at] != '\'')) return std::nullopt;
-  const char quote = text[at++];
+// Where the literal of the identity stands, quotes included, and what it says.
+struct Literal {
+  size_t begin = 0, end = 0;
   std::string value;
+};
+
+// A string literal that is the whole rest of the statement.
+std::optional<Literal> read_literal(std::string_view text, size_t at) {
+  if (at >= text.size() || (text[at] != '"' && text[at] != '\'')) return std::nullopt;
+  Literal literal{at, at, {}};
+  const char quote = text[at++];
   while (at < text.size() && text[at] != quote) {
     const char c = text[at++];
     if (c != '\\') {
-      value += c;
+      literal.value += c;
     } else if (at < text.size()) {
-      append_escape(text, at, value);
+      append_escape(text, at, literal.value);
     }
   }
   if (at >= text.size()) return std::nullopt;
-  ++at;
+  literal.end = ++at;
   skip_spaces(text, at);
   if (!take(text, at, "-")) take(text, at, "+");
-  return take(text, at, "%}") ? std::optional(value) : std::nullopt;
+  return take(text, at, "%}") ? std::optional(literal) : std::nullopt;
 }
 
-}  // namespace
-
-std::optional<std::string> find_identity(std::string_view chat_template) {
+std::optional<Literal> find_literal(std::string_view chat_template) {
   constexpr std::string_view kBlock = "{%";
   for (size_t begin = chat_template.find(kBlock); begin != std::string_view::npos;
        begin = chat_template.find(kBlock, begin + 1)) {
@@ -95,9 +103,41 @@ std::optional<std::string> find_identity(std::string_view chat_template) {
     skip_spaces(chat_template, at);
     if (!take(chat_template, at, "=")) continue;
     skip_spaces(chat_template, at);
-    if (std::optional<std::string> value = read_literal(chat_template, at)) return value;
+    if (std::optional<Literal> literal = read_literal(chat_template, at)) return literal;
   }
   return std::nullopt;
+}
+
+// FNV-1a, 64 bits.
+uint64_t hash_of(std::string_view text, uint64_t hash = 0xcbf29ce484222325) {
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+// Templates whose prompts render() writes: hashes of their text without the identity's literal and without
+// line breaks at the end. tools/compare_template.py says which one a file is.
+constexpr uint64_t kFamilyTemplates[] = {
+    0x433fcfe327f6124c,  // the official chat_template.jinja of MiniMax-M2
+    0xbb4fed041da007f4,  // models/tiny-m2
+};
+
+}  // namespace
+
+std::optional<std::string> find_identity(std::string_view chat_template) {
+  std::optional<Literal> literal = find_literal(chat_template);
+  if (!literal) return std::nullopt;
+  return std::move(literal->value);
+}
+
+bool is_family_template(std::string_view chat_template) {
+  while (chat_template.ends_with('\n')) chat_template.remove_suffix(1);
+  uint64_t hash = 0;
+  if (const std::optional<Literal> literal = find_literal(chat_template)) {
+    hash = hash_of(chat_template.substr(literal->end), hash_of(chat_template.substr(0, literal->begin)));
+  } else {
+    hash = hash_of(chat_template);
+  }
+  return std::ranges::find(kFamilyTemplates, hash) != std::end(kFamilyTemplates);
 }
 
 }  // namespace minimax::chat

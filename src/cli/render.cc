@@ -22,6 +22,7 @@ constexpr std::string_view kOutput = "Output";
 constexpr Flag kFlags[] = {
     {"--model", "", kOutput, FlagKind::kDone, "MODEL", "tiny", "whose tokenizer and default identity to use"},
     {"--revision", "", kOutput, FlagKind::kDone, "REV", "main", "of a hub model"},
+    {"--chat-template", "", kOutput, FlagKind::kDone, "FILE", "the model's", "a Jinja template in its place"},
     {"--ids", "", kOutput, FlagKind::kDone, "", "off", "token ids as a JSON list instead of text"},
     {"--segments", "", kOutput, FlagKind::kDone, "", "off", "a JSON list of {text, from_template}"},
 };
@@ -47,7 +48,8 @@ int run_render(const Words& words, const Environment& environment) {
   }
   const std::filesystem::path dir = locate_model(args.text("--model").value_or(std::string(kTinyName)),
                                                  args.text("--revision").value_or("main"), "", environment);
-  const auto segments = chat::render(*conversation, render_options(dir));
+  const auto segments =
+      chat::render(*conversation, render_options(dir, {args.text("--chat-template").value_or(""), "auto"}));
   if (!segments.ok()) throw Error("{}: {}: {}", file, segments.failure().param, segments.failure().message);
   std::string out;
   if (args.on("--ids")) {

@@ -97,6 +97,9 @@ void sampling_part(const Args& args, ServeOptions& out) {
   }
   out.exclude_tools_when_none = args.on("--exclude-tools-when-tool-choice-none");
   out.default_template_kwargs = json_object(args, "--default-chat-template-kwargs");
+  constexpr std::array<std::string_view, 3> kContentFormats{"auto", "string", "openai"};
+  out.chat_template = args.text("--chat-template").value_or("");
+  out.content_format = args.choice("--chat-template-content-format", kContentFormats).value_or("auto");
   out.generation_config = args.text("--generation-config").value_or("auto");
   out.override_generation_config = json_object(args, "--override-generation-config");
   out.seed_given = args.has("--seed");

@@ -35,6 +35,8 @@ struct ServeOptions {
   bool auto_tool_choice = false;
   bool exclude_tools_when_none = false;
   Json default_template_kwargs;
+  std::string chat_template;  // a file or a template's text; empty: the checkpoint's
+  std::string content_format = "auto";
 
   std::string generation_config = "auto";
   Json override_generation_config;

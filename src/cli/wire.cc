@@ -72,7 +72,7 @@ api::ServiceOptions service_options(const ServeOptions& options, const std::file
   out.model_root = options.model;
   out.version = MINIMAX_VERSION;
   out.eos_ids = generation.eos_ids.empty() ? config.eos_ids : generation.eos_ids;
-  out.render = render_options(dir);
+  out.render = render_options(dir, {options.chat_template, options.content_format});
   out.reasoning = reasoning_format(options.reasoning_parser);
   out.tool_parser = !options.tool_call_parser.empty();
   out.auto_tool_choice = options.auto_tool_choice;

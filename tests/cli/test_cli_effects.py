@@ -131,6 +131,27 @@ def test_default_chat_template_kwargs():
         assert tokens() > own
 
 
+def test_chat_template(tmp_path):
+    file = tmp_path / "own.jinja"
+    file.write_text("{% for m in messages %}]~b]{{ m.role }}\n{{ m.content }}{{ eos_token }}{% endfor %}{{ style }}")
+    parts = [{"role": "user", "content": [{"type": "text", "text": "a ]~b]"}, {"type": "text", "text": "b"}]}]
+
+    def prompt(*words, **fields):
+        with Server("tiny", "--chat-template", str(file), *words) as server:
+            ids = server.http.post("/tokenize", json={"messages": parts, **fields}).json()["tokens"]
+            return ids, server.http.post("/detokenize", json={"tokens": ids}).json()["prompt"]
+
+    ids, text = prompt("--chat-template-content-format", "string", chat_template_kwargs={"style": "[e~["})
+    assert text == "]~b]user\na ]~b]\nb[e~[[e~["
+    markers = {"]~b]": 2019, "[e~[": 2020}
+    assert ids.count(markers["]~b]"]) == 1  # the user's own is text
+    assert ids.count(markers["[e~["]) <= 1  # and so is the keyword's
+    assert prompt("--chat-template-content-format", "openai")[1].startswith("]~b]user\n[{'type': 'text', 'text': 'a ]~b]'}")
+    file.write_text("one\n{% include 'x' %}")
+    refused("serve", "tiny", "--chat-template", str(file), code=1, says=[f"{file} line 2", "'include'"])
+    refused("serve", "tiny", "--chat-template", "no/such/file", code=1, says=["--chat-template", "no/such/file"])
+
+
 PROMPT = "One two three"
 
 
