@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Who may include whom (docs/architecture.md): arrows never go back.
 MAY_USE = {
     "base": [],
+    "grammar": ["base"],
     "model": ["base"],
     "tokenizer": ["base"],
     "executor": ["base"],

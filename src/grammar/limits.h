@@ -1,0 +1,41 @@
+#pragma once
+// What a constraint of a request may cost. All are counts, none is a clock: the same request is refused on
+// every machine or on none. Messages name the limit by its name here.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace minimax::grammar {
+
+inline constexpr size_t kSourceBytesMax = 256 * 1024;    // text of a schema, regex or grammar
+inline constexpr int kNestingMax = 64;                   // groups in groups, schemas in schemas
+inline constexpr int kRepeatMax = 4096;                  // bounds of {m,n}, minLength, maxItems, ...
+inline constexpr size_t kRulesMax = 8192;                // rules of one grammar
+inline constexpr size_t kNfaStatesMax = 400'000;         // of one rule, before it is made deterministic
+inline constexpr size_t kStatesMax = 120'000;            // of all rules together
+inline constexpr int64_t kCompileStepsMax = 20'000'000;  // work of one compilation
+inline constexpr size_t kItemsMax = 2048;                // ways to read what was written so far
+inline constexpr int64_t kMatchStepsMax = 20'000'000;    // work for one token or one mask
+inline constexpr size_t kMachineBytesMax = 64 << 20;     // state learnt while matching: for new requests ...
+inline constexpr size_t kMachineBytesHardMax = 512 << 20;  // ... and for those that run
+
+// Thrown inside this room, caught at its doors: becomes the failure's sentence.
+struct Refusal {
+  std::string message;
+};
+
+// Work that is left. REQUIRES of all loops over user input: spend() in each turn.
+class Budget {
+ public:
+  explicit Budget(int64_t steps) : left_(steps) {}
+  void spend(int64_t steps = 1) {
+    left_ -= steps;
+    if (left_ < 0) throw Refusal{"it takes more steps to compile than allowed (kCompileStepsMax)"};
+  }
+
+ private:
+  int64_t left_;
+};
+
+}  // namespace minimax::grammar

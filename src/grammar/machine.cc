@@ -1,0 +1,285 @@
+#include "grammar/machine.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <unordered_set>
+
+#include <fmt/format.h>
+
+namespace minimax::grammar {
+namespace {
+
+constexpr uint64_t pack(int32_t state, uint64_t frames) {
+  return static_cast<uint64_t>(static_cast<uint32_t>(state)) << 32 | frames;
+}
+constexpr int32_t state_of(uint64_t item) {
+  return static_cast<int32_t>(item >> 32);
+}
+constexpr uint64_t frames_of(uint64_t item) {
+  return item & 0xFFFFFFFFu;
+}
+// The frame of the outermost rule: nothing goes on after it.
+constexpr uint64_t kOutermost = pack(-1, 0);
+
+void add_once(std::vector<uint64_t>& items, std::unordered_set<uint64_t>& seen, uint64_t item) {
+  constexpr size_t kFew = 16;
+  if (items.size() < kFew) {
+    if (std::ranges::find(items, item) != items.end()) return;
+  } else {
+    if (seen.empty()) seen.insert(items.begin(), items.end());
+    if (!seen.insert(item).second) return;
+  }
+  items.push_back(item);
+}
+
+}  // namespace
+
+size_t Machine::KeyHash::operator()(const Key& key) const {
+  uint64_t hash = 0x9e3779b97f4a7c15u;
+  for (const uint64_t word : key) {
+    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
+
+Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
+    : automaton_(std::move(automaton)), vocabulary_(vocabulary) {
+  steps_left_ = kMatchStepsMax;
+  const uint64_t outermost = intern_frames({kOutermost});
+  const int32_t state = automaton_.start(0);
+  start_ = close({pack(state, outermost)});
+}
+
+void Machine::spend(int64_t steps) {
+  steps_left_ -= steps;
+  if (steps_left_ < 0) throw Refusal{"the constraint takes too much work to follow (kMatchStepsMax)"};
+}
+
+uint64_t Machine::intern_frames(Key frames) {
+  std::ranges::sort(frames);
+  frames.erase(std::unique(frames.begin(), frames.end()), frames.end());
+  const auto [known, inserted] =
+      frame_ids_.try_emplace(std::move(frames), static_cast<int32_t>(frames_.size()));
+  if (inserted) {
+    frames_.push_back(&known->first);
+    bytes_ += 96 + known->first.size() * sizeof(uint64_t);
+  }
+  return static_cast<uint64_t>(known->second);
+}
+
+ConfigId Machine::intern_config(Key items, bool accepting) {
+  if (items.empty() && !accepting) return kDead;
+  std::ranges::sort(items);
+  items.push_back(accepting ? 1 : 0);
+  const auto [known, inserted] =
+      config_ids_.try_emplace(std::move(items), static_cast<int32_t>(configs_.size()));
+  if (!inserted) return known->second;
+  bytes_ += 256 + known->first.size() * sizeof(uint64_t);
+  if (bytes_ > kMachineBytesHardMax) {
+    throw Refusal{fmt::format("the constraint needs more than {} bytes to follow (kMachineBytesHardMax)",
+                              kMachineBytesHardMax)};
+  }
+  Config& made = configs_.emplace_back();
+  made.items = &known->first;
+  made.accepting = accepting;
+  for (const uint64_t item : std::span(known->first).first(known->first.size() - 1)) {
+    const Automaton::State& state = automaton_.state(state_of(item));
+    made.plain_min = std::max<int32_t>(made.plain_min, state.plain_min);
+    made.plain_max = std::max<int32_t>(made.plain_max, state.plain_max);
+    for (const Automaton::Token& token : automaton_.tokens(state)) {
+      if (std::ranges::find(made.tokens, token.id, &Automaton::Token::id) == made.tokens.end())
+        made.tokens.push_back({token.id, 0});
+    }
+  }
+  return known->second;
+}
+
+void Machine::add_call(const Automaton::Call& call, uint64_t frames) {
+  const int32_t rank = automaton_.rank(call.rule);
+  if (!automaton_.state(call.to).ends) {
+    calls_.emplace_back(rank, pack(call.to, frames));
+    return;
+  }
+  // Nothing is left to do in the caller: the callee returns to where the caller would.
+  for (const uint64_t frame : *frames_[frames]) calls_.emplace_back(rank, frame);
+}
+
+// Adds what is reached without reading: the callers of rules that end here, then the rules called from all
+// of those. A rule that ends where it begins needs no return: the automata have a way around its call.
+ConfigId Machine::close(Key items) {
+  bool accepting = false;
+  std::unordered_set<uint64_t> seen;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const Automaton::State& state = automaton_.state(state_of(items[i]));
+    if (!state.final) continue;
+    const Key& frames = *frames_[frames_of(items[i])];
+    spend(std::ssize(frames));
+    for (const uint64_t frame : frames) {
+      if (frame == kOutermost) {
+        accepting = true;
+      } else {
+        add_once(items, seen, frame);
+      }
+    }
+  }
+  calls_.clear();
+  for (const uint64_t item : items) {
+    for (const Automaton::Call& call : automaton_.calls(automaton_.state(state_of(item))))
+      add_call(call, frames_of(item));
+  }
+  // By rank: whoever calls a rule at this place comes before it, so its frames are all known in its turn.
+  const auto later = std::greater<>();
+  std::ranges::make_heap(calls_, later);
+  while (!calls_.empty()) {
+    const int32_t rank = calls_.front().first;
+    Key frames;
+    while (!calls_.empty() && calls_.front().first == rank) {
+      frames.push_back(calls_.front().second);
+      std::ranges::pop_heap(calls_, later);
+      calls_.pop_back();
+    }
+    spend(8 + std::ssize(frames));
+    const uint64_t shared = intern_frames(std::move(frames));
+    const int32_t start = automaton_.start(automaton_.rule_of_rank(rank));
+    items.push_back(pack(start, shared));
+    for (const Automaton::Call& call : automaton_.calls(automaton_.state(start))) {
+      const size_t before = calls_.size();
+      add_call(call, shared);
+      for (size_t n = before + 1; n <= calls_.size(); ++n)
+        std::push_heap(calls_.begin(), calls_.begin() + static_cast<ptrdiff_t>(n), later);
+    }
+  }
+  std::erase_if(items, [&](uint64_t item) {
+    const Automaton::State& state = automaton_.state(state_of(item));
+    return state.edges_begin == state.edges_end && state.tokens_begin == state.tokens_end;
+  });
+  std::ranges::sort(items);
+  items.erase(std::unique(items.begin(), items.end()), items.end());
+  if (items.size() > kItemsMax) {
+    throw Refusal{
+        fmt::format("the constraint can be read in more than {} ways at once (kItemsMax)", kItemsMax)};
+  }
+  return intern_config(std::move(items), accepting);
+}
+
+ConfigId Machine::compute_next(ConfigId from, uint8_t byte) {
+  const Key& items = *config(from).items;
+  spend(4 + std::ssize(items));
+  Key next;
+  for (size_t i = 0; i + 1 < items.size(); ++i) {
+    const int32_t to = automaton_.next(state_of(items[i]), byte);
+    if (to >= 0) next.push_back(pack(to, frames_of(items[i])));
+  }
+  return next.empty() ? kDead : close(std::move(next));
+}
+
+ConfigId Machine::next_byte(ConfigId from, uint8_t byte) {
+  Config& at = config(from);
+  if (at.next == nullptr) {
+    at.next = std::make_unique<int32_t[]>(256);
+    std::fill_n(at.next.get(), 256, kUnknown);
+    bytes_ += 256 * sizeof(int32_t);
+  }
+  int32_t& known = at.next[byte];
+  if (known == kUnknown) known = compute_next(from, byte);
+  return known;
+}
+
+ConfigId Machine::after_bytes(ConfigId from, std::string_view bytes) {
+  const std::lock_guard lock(mutex_);
+  steps_left_ = kMatchStepsMax;
+  for (const char c : bytes) {
+    if (from == kDead) break;
+    from = next_byte(from, static_cast<uint8_t>(c));
+  }
+  return from;
+}
+
+ConfigId Machine::after_token(ConfigId from, int32_t token) {
+  if (from == kDead || token < 0 || token >= vocabulary_.size()) return kDead;
+  const std::string_view bytes = vocabulary_.bytes(token);
+  if (!bytes.empty()) return after_bytes(from, bytes);
+  const std::lock_guard lock(mutex_);
+  steps_left_ = kMatchStepsMax;
+  Key next;
+  const Key& items = *config(from).items;
+  for (size_t i = 0; i + 1 < items.size(); ++i) {
+    for (const Automaton::Token& edge : automaton_.tokens(automaton_.state(state_of(items[i])))) {
+      if (edge.id == token) next.push_back(pack(edge.to, frames_of(items[i])));
+    }
+  }
+  return next.empty() ? kDead : close(std::move(next));
+}
+
+// The inner loop of this room. For each depth of the path to the present node: the configuration there, and
+// its row of known steps; a row stays where it is once it is made.
+void Machine::walk(const Vocabulary::Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
+  std::vector<ConfigId> path(vocabulary_.bytes_max() + 1, kDead);
+  std::vector<const int32_t*> rows(path.size(), nullptr);
+  path[0] = from;
+  const Vocabulary::Node* const end = trie.data() + trie.size();
+  for (const Vocabulary::Node* node = trie.data(); node != end;) {
+    const size_t parent = node->depth - 1u;
+    const int32_t* row = rows[parent];
+    int32_t next = row == nullptr ? kUnknown : row[node->byte];
+    if (next == kUnknown) {
+      next = next_byte(path[parent], node->byte);
+      rows[parent] = config(path[parent]).next.get();
+    }
+    if (next == kDead) {
+      node += node->skip;
+      continue;
+    }
+    if (node->token >= 0) mask[static_cast<size_t>(node->token) / 32] |= 1u << (node->token % 32);
+    if (node->skip > 1) {
+      path[node->depth] = next;
+      rows[node->depth] = config(next).next.get();
+    }
+    ++node;
+  }
+}
+
+void Machine::compute_mask(Config& at, ConfigId id) {
+  steps_left_ = kMatchStepsMax;
+  const Vocabulary::Parts parts = vocabulary_.parts(at.plain_min, at.plain_max);
+  std::vector<uint32_t> mask = *parts.mask;
+  walk(*parts.trie, id, mask);
+  for (const Vocabulary::Twin& twin : vocabulary_.twins()) {
+    const bool set = mask[static_cast<size_t>(twin.of) / 32] >> (twin.of % 32) & 1;
+    if (set) mask[static_cast<size_t>(twin.id) / 32] |= 1u << (twin.id % 32);
+  }
+  for (const Automaton::Token& token : at.tokens)
+    mask[static_cast<size_t>(token.id) / 32] |= 1u << (token.id % 32);
+  at.mask = std::move(mask);
+  masks_kept_.push_back(id);
+  while (masks_kept_.size() > 1 && masks_kept_.size() * at.mask.size() * sizeof(uint32_t) > kMaskBytesMax) {
+    config(masks_kept_.front()).mask = {};
+    masks_kept_.pop_front();
+  }
+}
+
+void Machine::mask(ConfigId id, std::span<uint32_t> out) {
+  const std::lock_guard lock(mutex_);
+  Config& at = config(id);
+  if (at.mask.empty()) compute_mask(at, id);
+  std::ranges::copy(at.mask, out.begin());
+}
+
+bool Machine::accepting(ConfigId id) {
+  const std::lock_guard lock(mutex_);
+  return config(id).accepting;
+}
+
+bool Machine::complete(ConfigId id) {
+  const std::lock_guard lock(mutex_);
+  return config(id).items->size() == 1;
+}
+
+size_t Machine::bytes_used() {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+}  // namespace minimax::grammar

@@ -1,0 +1,91 @@
+#pragma once
+// A compiled grammar at work over a vocabulary: which bytes and tokens may follow what was read.
+//
+// A configuration is the set of all ways to read the text so far: pairs of an automaton state and what is to
+// be done when its rule ends. The latter is a set of frames (state to go on in, frames of its own caller),
+// shared by all who called the rule at the same place; so the number of pairs stays small where a grammar is
+// ambiguous. Configurations and frame sets are numbered when first met, and the step from one configuration
+// to another by a byte is looked up from the second time on: a deterministic automaton that is built as it is
+// used. Masks are kept by configuration as well.
+//
+// May be used from several threads: one lock, held for one call.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "grammar/automaton.h"
+#include "grammar/vocabulary.h"
+
+namespace minimax::grammar {
+
+using ConfigId = int32_t;
+inline constexpr ConfigId kDead = -1;
+
+class Machine {
+ public:
+  // The vocabulary must outlive the machine.
+  Machine(Automaton automaton, const Vocabulary& vocabulary);
+
+  ConfigId start() const { return start_; }
+
+  // What follows token or text; kDead if it may not come. Throws Refusal beyond a limit (limits.h); so does
+  // mask().
+  ConfigId after_token(ConfigId from, int32_t token);
+  ConfigId after_bytes(ConfigId from, std::string_view bytes);
+
+  // Sets the bits of all tokens that may follow; the others are cleared. REQUIRES: mask_words() words.
+  void mask(ConfigId config, std::span<uint32_t> out);
+
+  bool accepting(ConfigId config);  // the text may end here
+  bool complete(ConfigId config);   // it must
+
+  size_t bytes_used();  // of what was learnt
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+
+ private:
+  using Key = std::vector<uint64_t>;  // pairs (automaton state, frame set), or frames (state, frame set)
+  struct KeyHash {
+    size_t operator()(const Key& key) const;
+  };
+  struct Config {
+    const Key* items = nullptr;
+    bool accepting = false;
+    int32_t plain_min = 0, plain_max = 0;
+    std::unique_ptr<int32_t[]> next;  // [256]: a configuration, kDead or kUnknown
+    std::vector<Automaton::Token> tokens;
+    std::vector<uint32_t> mask;
+  };
+  static constexpr int32_t kUnknown = -2;
+  static constexpr size_t kMaskBytesMax = 8 << 20;  // masks kept
+
+  ConfigId next_byte(ConfigId from, uint8_t byte);
+  ConfigId compute_next(ConfigId from, uint8_t byte);
+  ConfigId close(Key items);
+  void add_call(const Automaton::Call& call, uint64_t frames);
+  ConfigId intern_config(Key items, bool accepting);
+  uint64_t intern_frames(Key frames);
+  void compute_mask(Config& config, ConfigId id);
+  void walk(const Vocabulary::Trie& trie, ConfigId from, std::vector<uint32_t>& mask);
+  void spend(int64_t steps);
+  Config& config(ConfigId id) { return configs_[static_cast<size_t>(id)]; }
+
+  const Automaton automaton_;
+  const Vocabulary& vocabulary_;
+  std::mutex mutex_;
+  std::unordered_map<Key, int32_t, KeyHash> config_ids_, frame_ids_;
+  std::deque<Config> configs_;
+  std::vector<const Key*> frames_;
+  size_t bytes_ = 0;
+  std::deque<ConfigId> masks_kept_;
+  int64_t steps_left_ = 0;
+  ConfigId start_ = 0;
+  std::vector<std::pair<int32_t, uint64_t>> calls_;  // (rank, frame) of the closure under way
+};
+
+}  // namespace minimax::grammar

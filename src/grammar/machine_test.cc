@@ -1,0 +1,111 @@
+#include "grammar/machine.h"
+
+#include "grammar/test_machine.h"
+
+namespace minimax::grammar {
+namespace {
+
+Constraint json_object() {
+  return {};
+}
+
+// Mask and matching must say the same of every token.
+void expect_true_mask(Machine& machine, ConfigId config) {
+  std::vector<uint32_t> mask(machine.vocabulary().mask_words(), 0xDEADBEEF);
+  machine.mask(config, mask);
+  for (int32_t id = 0; id < machine.vocabulary().size(); ++id) {
+    const bool bit = mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1;
+    ASSERT_EQ(bit, machine.after_token(config, id) != kDead)
+        << "token " << id << " " << machine.vocabulary().bytes(id);
+  }
+}
+
+// Along the text, at every byte.
+void expect_true_masks(const Constraint& constraint, std::string_view text) {
+  const Matching matching(constraint);
+  ASSERT_NE(matching.machine, nullptr) << matching.error;
+  ConfigId config = matching.machine->start();
+  for (const char c : text) {
+    expect_true_mask(*matching.machine, config);
+    config = matching.machine->after_bytes(config, {&c, 1});
+    ASSERT_NE(config, kDead) << text;
+  }
+  expect_true_mask(*matching.machine, config);
+  EXPECT_TRUE(matching.machine->accepting(config));
+}
+
+TEST(Machine, JsonObjectsMatch) {
+  const Matching match(json_object());
+  for (const char* text :
+       {"{}", "{ }", R"({"a":1})", R"({"a": [1, 2.5e-3, true, null], "b": {"c": "\u00e9\n\ud83d\ude00 é"}})",
+        "{\n  \"a\": []\n}"}) {
+    EXPECT_TRUE(match(text)) << text;
+  }
+  for (const char* text : {"", "[]", "{", R"({"a"})", R"({"a":01})", R"({"a":1,})", "{\"a\":\"\n\"}",
+                           R"({"a":"\ud83d"})", "{} ", R"({"a":"\x"})", "{\"a\":\"\xC3\"}"}) {
+    EXPECT_FALSE(match(text)) << text;
+  }
+}
+
+TEST(Machine, MasksSayWhatMatchingSays) {
+  expect_true_masks(json_object(),
+                    R"({"a": [1, -2.5e-3, true, null, {"日本": "x\u00e9\n"}], "ab": {"c": ""}})");
+  expect_true_masks(regex("[a-z ]{0,40}"), "a longer token of many words");
+  expect_true_masks(regex(".{0,30}"), "é a word");
+  expect_true_masks(regex("(abc|ab|12)*-1?"), "abcab12-1");
+  expect_true_masks(regex(".{5,}x"), "日本é abcx");
+}
+
+TEST(Machine, NestsWithoutALimit) {
+  const Matching match(json_object());
+  std::string text = "{\"a\":";
+  text += std::string(5000, '[') + std::string(5000, ']') + "}";
+  EXPECT_TRUE(match(text));
+  text.pop_back();
+  EXPECT_FALSE(match(text));
+}
+
+TEST(Machine, CompleteMeansNothingFollows) {
+  const Matching match(regex("ab*c?"));
+  Machine& machine = *match.machine;
+  const ConfigId b = machine.after_bytes(machine.start(), "ab");
+  EXPECT_TRUE(machine.accepting(b));
+  EXPECT_FALSE(machine.complete(b));
+  EXPECT_TRUE(machine.complete(machine.after_bytes(b, "c")));
+}
+
+TEST(Machine, ChoicesMatchAlone) {
+  Constraint constraint;
+  constraint.kind = Constraint::Kind::kChoice;
+  constraint.choices = {"yes", "no", "not sure", "日本"};
+  const Matching match(constraint);
+  for (const std::string& one : constraint.choices) EXPECT_TRUE(match(one));
+  EXPECT_FALSE(match("maybe"));
+  EXPECT_FALSE(match("not"));
+  expect_true_masks(constraint, "not sure");
+}
+
+TEST(Machine, APrefixStandsBeforeRecursionToo) {
+  Constraint constraint = json_object();
+  constraint.prefix = "\n\n";
+  const Matching match(constraint);
+  EXPECT_TRUE(match("\n\n{\"a\":{}}"));
+  EXPECT_FALSE(match("{}"));
+  EXPECT_FALSE(match("\n\n{\"a\":\n\n\n{}} "));
+}
+
+TEST(Machine, SpacingIsAsAskedFor) {
+  Constraint constraint = json_object();
+  constraint.spacing.kind = JsonSpacing::Kind::kFixed;
+  EXPECT_TRUE(Matching(constraint)(R"({"a": 1, "b": [2, 3]})"));
+  EXPECT_FALSE(Matching(constraint)(R"({"a":1})"));
+  constraint.spacing = {JsonSpacing::Kind::kPattern, "_?"};
+  EXPECT_TRUE(Matching(constraint)(R"({_"a"_:1})"));
+  EXPECT_FALSE(Matching(constraint)(R"({ "a":1})"));
+  const std::string many(kJsonSpaceMax + 1, ' ');
+  EXPECT_FALSE(Matching(json_object())("{" + many + "}"));
+  EXPECT_TRUE(Matching(json_object())("{" + many.substr(1) + "}"));
+}
+
+}  // namespace
+}  // namespace minimax::grammar

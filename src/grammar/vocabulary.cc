@@ -1,0 +1,118 @@
+#include "grammar/vocabulary.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/utf8.h"
+#include "grammar/automaton.h"
+
+namespace minimax::grammar {
+namespace {
+
+// Characters of a text of plain ones alone; -1: it is no such text.
+int plain_chars(std::string_view text) {
+  int chars = 0;
+  while (!text.empty()) {
+    const utf8::Decoded decoded = utf8::decode(text);
+    if (!decoded.valid || !is_plain(decoded.code_point)) return -1;
+    text.remove_prefix(static_cast<size_t>(decoded.bytes));
+    ++chars;
+  }
+  return chars;
+}
+
+class TrieBuilder {
+ public:
+  explicit TrieBuilder(Vocabulary::Trie& trie) : trie_(trie) {}
+
+  // Tokens come in the order of their bytes, each once.
+  void add(std::string_view bytes, int32_t token) {
+    size_t shared = 0;
+    while (shared < bytes.size() && shared < last_.size() && bytes[shared] == last_[shared]) ++shared;
+    close(shared);
+    for (size_t i = shared; i < bytes.size(); ++i) {
+      open_.push_back(trie_.size());
+      trie_.push_back({-1, 1, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(bytes[i])});
+    }
+    trie_.back().token = token;
+    last_ = bytes;
+  }
+  void close(size_t depth) {
+    while (open_.size() > depth) {
+      trie_[open_.back()].skip = static_cast<uint32_t>(trie_.size() - open_.back());
+      open_.pop_back();
+    }
+  }
+
+ private:
+  Vocabulary::Trie& trie_;
+  std::vector<size_t> open_;
+  std::string_view last_;
+};
+
+}  // namespace
+
+Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
+  const size_t count = bytes.size();
+  offsets_.push_back(0);
+  for (const std::string& text : bytes) {
+    blob_ += text;
+    offsets_.push_back(static_cast<uint32_t>(blob_.size()));
+    bytes_max_ = std::max(bytes_max_, text.size());
+  }
+  std::vector<int32_t> order;
+  for (size_t i = 0; i < count; ++i) {
+    if (!bytes[i].empty()) order.push_back(static_cast<int32_t>(i));
+  }
+  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
+    return bytes[static_cast<size_t>(a)] < bytes[static_cast<size_t>(b)];
+  });
+  plain_.assign(kCharsMax + 1, std::vector<uint32_t>(mask_words(), 0));
+  rest_.resize(std::size(kLevels));
+  std::vector<TrieBuilder> builders;
+  for (Trie& trie : rest_) builders.emplace_back(trie);
+  TrieBuilder odd(odd_);
+  const std::string* previous = nullptr;
+  int32_t previous_id = -1;
+  for (const int32_t id : order) {
+    const std::string& text = bytes[static_cast<size_t>(id)];
+    if (previous != nullptr && text == *previous) {
+      twins_.push_back({id, previous_id});
+      continue;
+    }
+    previous = &text;
+    previous_id = id;
+    const int chars = plain_chars(text);
+    const bool is_short = chars >= 0 && chars <= kCharsMax;
+    if (is_short) {
+      plain_chars_max_ = std::max(plain_chars_max_, chars);
+      plain_[static_cast<size_t>(chars)][static_cast<size_t>(id) / 32] |= 1u << (id % 32);
+    } else {
+      odd.add(text, id);
+    }
+    for (size_t level = 0; level < rest_.size(); ++level) {
+      if (!is_short || chars > kLevels[level]) builders[level].add(text, id);
+    }
+  }
+  odd.close(0);
+  for (TrieBuilder& builder : builders) builder.close(0);
+  for (size_t chars = 1; chars < plain_.size(); ++chars) {
+    for (size_t word = 0; word < mask_words(); ++word) plain_[chars][word] |= plain_[chars - 1][word];
+  }
+}
+
+std::string_view Vocabulary::bytes(int32_t id) const {
+  const auto i = static_cast<size_t>(id);
+  return std::string_view(blob_).substr(offsets_[i], offsets_[i + 1] - offsets_[i]);
+}
+
+Vocabulary::Parts Vocabulary::parts(int min, int max) const {
+  if (min >= plain_chars_max_) return {&plain_.back(), &odd_};
+  // Exactly those: of the plain tokens no other can come, and the long ones are in the odd trie.
+  if (min == max) return {&plain_[static_cast<size_t>(min)], &odd_};
+  size_t level = 0;
+  while (level + 1 < std::size(kLevels) && kLevels[level + 1] <= min) ++level;
+  return {&plain_[static_cast<size_t>(kLevels[level])], &rest_[level]};
+}
+
+}  // namespace minimax::grammar

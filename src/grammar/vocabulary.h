@@ -1,0 +1,62 @@
+#pragma once
+// The tokens of a model as bytes, sorted into tries, and the masks of those that consist of plain characters
+// alone. Built once at start-up; immutable; used from all threads.
+//
+// Why the parts: inside a JSON string nearly every token may come, and asking each of 200 000 would take
+// milliseconds. There the mask is the one of the plain tokens, known beforehand, and a walk over the others.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace minimax::grammar {
+
+class Vocabulary {
+ public:
+  // A trie in depth-first order: the nodes below node i are those up to i + skip.
+  struct Node {
+    int32_t token = -1;  // whose bytes end here
+    uint32_t skip = 1;
+    uint16_t depth = 0;  // bytes, from 1
+    uint8_t byte = 0;
+  };
+  using Trie = std::vector<Node>;
+
+  // bytes[id]; empty for ids that stand for no text (markers, unused ids).
+  explicit Vocabulary(const std::vector<std::string>& bytes);
+
+  int32_t size() const { return static_cast<int32_t>(offsets_.size()) - 1; }
+  size_t mask_words() const { return (static_cast<size_t>(size()) + 31) / 32; }
+  std::string_view bytes(int32_t id) const;
+  size_t bytes_max() const { return bytes_max_; }
+
+  struct Parts {
+    const std::vector<uint32_t>* mask;  // tokens that surely may come
+    const Trie* trie;                   // those that must be asked
+  };
+  // For a state that reads every text of at most `min` plain characters and none of more than `max`.
+  Parts parts(int min, int max) const;
+
+  // Ids whose bytes are those of another id, with that id: they are in no trie.
+  struct Twin {
+    int32_t id = 0, of = 0;
+  };
+  const std::vector<Twin>& twins() const { return twins_; }
+
+ private:
+  static constexpr int kCharsMax = 48;  // tokens of more plain characters are treated as if they were odd
+  static constexpr int kLevels[] = {0, 1, 2, 4, 8, 16, 32, kCharsMax};
+
+  std::string blob_;
+  std::vector<uint32_t> offsets_;
+  size_t bytes_max_ = 0;
+  std::vector<std::vector<uint32_t>> plain_;  // [kCharsMax + 1]: of at most so many plain characters
+  std::vector<Trie> rest_;                    // [levels]: all tokens but those of plain_[level]
+  Trie odd_;                                  // not of plain characters alone, or of too many
+  int plain_chars_max_ = 0;                   // of the plain tokens: beyond, a state reads all of them
+  std::vector<Twin> twins_;
+};
+
+}  // namespace minimax::grammar
