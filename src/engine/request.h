@@ -2,9 +2,11 @@
 // What a client of the engine asks for and gets: token ids in, token ids out.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "engine/guide.h"
 #include "executor/step.h"
 
 namespace minimax::engine {
@@ -20,6 +22,8 @@ struct Request {
   int32_t prompt_logprobs = -1;  // -1 none, k: of each prompt token but the first, with the k likeliest
   int32_t priority = 0;          // lower runs earlier, with SchedulingPolicy::kPriority
   std::string cache_salt;        // prefix blocks are shared only among requests of the same salt
+  // Limits what is drawn; none: anything. Shared by the copies of a request.
+  std::shared_ptr<const GuideSource> guide;
 };
 
 enum class FinishReason : uint8_t {
@@ -53,7 +57,7 @@ struct TokenEvent {
   bool has_logprobs = false;
   TokenLogprobs logprobs;
   FinishReason finish = FinishReason::kNone;
-  TokenId stop_token = -1;
+  TokenId stop_token = -1;  // with kStop; -1: the guide let nothing follow the token
   std::string error;
 };
 

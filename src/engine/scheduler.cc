@@ -94,6 +94,7 @@ RequestKey Scheduler::add(Request request, int64_t now_us) {
     sequence->sample_idx = i;
     sequence->state = i == 0 ? SequenceState::kWaiting : SequenceState::kUnforked;
     if (i == 0) sequence->tokens = state->request.prompt;
+    if (state->request.guide != nullptr) sequence->guide = state->request.guide->start();
   }
   waiting_.insert(state->sequences.front().get());
   const RequestKey key = state->key;
@@ -192,6 +193,7 @@ void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sam
   if (sampled.outcome == executor::SampleOutcome::kNotFinite) {
     event.finish = FinishReason::kError;
     event.error = "The model's output is not a number, or every token was excluded.";
+    if (sequence.guide != nullptr && !sequence.guide->error().empty()) event.error = sequence.guide->error();
     finish(sequence, std::move(out), events);
     return;
   }
@@ -217,6 +219,8 @@ void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sam
   if (sampled.outcome == executor::SampleOutcome::kStop) {
     event.finish = FinishReason::kStop;
     event.stop_token = sampled.token;
+  } else if (sequence.guide != nullptr && !sequence.guide->accept(sampled.token)) {
+    event.finish = FinishReason::kStop;
   } else if (sequence.output_tokens() >= request.request.max_tokens ||
              std::ssize(sequence.tokens) >= context_tokens_max_) {
     event.finish = FinishReason::kLength;

@@ -105,6 +105,7 @@ class Scheduler {
   void add_rows(Sequence& sequence, int32_t count, executor::StepBatch& batch);
   void add_samples(Sequence& sequence, executor::StepBatch& batch);
   void add_scores(Sequence& sequence, int32_t first, int32_t count, int32_t row, executor::StepBatch& batch);
+  int32_t add_mask(Sequence& sequence, executor::StepBatch& batch) const;
   void fork_siblings(Sequence& leader, int32_t row, executor::StepBatch& batch);
   int32_t rows_left(const executor::StepBatch& batch) const;
   int32_t samples_left(const executor::StepBatch& batch) const;

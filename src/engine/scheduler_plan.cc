@@ -68,6 +68,8 @@ int32_t Scheduler::samples_left(const StepBatch& batch) const {
 
 bool Scheduler::wants_row(const Sequence& sequence) const {
   if (sequence.scheduled >= sequence.known_end()) return false;
+  // What may follow a token is not known before the token is.
+  if (sequence.guide != nullptr && sequence.pending > 0) return false;
   return sequence.output_tokens() + sequence.pending < sequence.request->request.max_tokens &&
          sequence.known_end() < context_tokens_max_;
 }
@@ -291,9 +293,20 @@ void Scheduler::add_samples(Sequence& sequence, StepBatch& batch) {
   batch.samples.push_back({.row = row,
                            .slot = sequence.slot,
                            .output_position = sequence.output_tokens() + sequence.pending,
-                           .mask_idx = -1});
+                           .mask_idx = add_mask(sequence, batch)});
   planned_.samples.push_back(&sequence);
   ++sequence.pending;
+}
+
+// The bits of what the sequence's guide allows, behind those of the batch; -1: anything.
+int32_t Scheduler::add_mask(Sequence& sequence, StepBatch& batch) const {
+  if (sequence.guide == nullptr) return -1;
+  const auto words = static_cast<size_t>(limits_.mask_words);
+  const size_t begin = batch.masks.size();
+  batch.masks.resize(begin + words, 0);
+  if (sequence.guide->fill(std::span(batch.masks).subspan(begin))) return static_cast<int32_t>(begin / words);
+  batch.masks.resize(begin);
+  return -1;
 }
 
 void Scheduler::fork_siblings(Sequence& leader, int32_t row, StepBatch& batch) {
@@ -316,7 +329,8 @@ void Scheduler::fork_siblings(Sequence& leader, int32_t row, StepBatch& batch) {
     executor::SampleSpec spec = request.request.spec;
     spec.sample_idx = sibling.sample_idx;
     batch.slot_forks.push_back({leader.slot, sibling.slot, std::move(spec)});
-    batch.samples.push_back({.row = row, .slot = sibling.slot, .output_position = 0, .mask_idx = -1});
+    batch.samples.push_back(
+        {.row = row, .slot = sibling.slot, .output_position = 0, .mask_idx = add_mask(sibling, batch)});
     planned_.samples.push_back(&sibling);
     record(sibling);
     ++sibling.pending;

@@ -37,6 +37,7 @@ struct Sequence {
   std::vector<BlockHash> chain;  // chain[i]: hash of the first i blocks of `tokens`, as far as computed
   bool cancelled = false;        // before the fork: its end was told, nothing is to be drawn for it
   int64_t last_token_us = 0;
+  std::unique_ptr<Guide> guide;  // knows all of the output in `tokens`; nullptr: anything may be drawn
 
   int32_t output_tokens() const;
   int32_t known_end() const { return static_cast<int32_t>(tokens.size()) + pending; }
