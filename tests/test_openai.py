@@ -112,8 +112,8 @@ def test_stop_strings_cut_and_length_ends(client):
     ({"top_logprobs": 2}, 400, "top_logprobs"),
     ({"n": 0}, 400, "n"),
     ({"stream_options": {"include_usage": True}}, 400, "stream_options"),
-    ({"tool_choice": "required", "tools": WEATHER}, 400, "tool_choice"),
-    ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+    ({"tool_choice": "always", "tools": WEATHER}, 400, "tool_choice"),
+    ({"response_format": {"type": "json"}}, 400, "response_format"),
     ({"messages": [{"role": "user", "content": "x " * 20000}]}, 400, "4096"),
 ])
 def test_errors_have_a_status_and_a_sentence(client, change, status, word):

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "api/conversation.h"
+#include "api/guided.h"
 #include "base/log.h"
 
 namespace minimax::api {
@@ -13,61 +14,60 @@ namespace {
 
 using chat::Conversation;
 
-enum class ToolChoice { kNone, kAuto };
-
 bool has_tool(const Conversation& conversation, const std::string& name) {
   return std::any_of(conversation.tools.begin(), conversation.tools.end(),
                      [&](const chat::Tool& tool) { return tool.name == name; });
 }
 
-// A choice of one function by name, which this version can check but not keep.
-void read_named_choice(Fields& fields, const Json& choice, const Conversation& conversation) {
+// A choice of one function: {"type": "function", "function": {"name": NAME}}.
+std::string read_named_choice(Fields& fields, const Json& choice, const Conversation& conversation) {
   Fields inner(choice, "tool_choice.");
   const Json* function = inner.object("function");
   if (function == nullptr) {
     inner.fail("function",
                "tool_choice as an object must be {\"type\": \"function\", \"function\": {\"name\": NAME}}.");
     fields.adopt(inner.failure());
-    return;
+    return {};
   }
   Fields named(*function, "tool_choice.function.");
   const std::optional<std::string> name = named.string("name");
   if (named.ok() && (!name || !has_tool(conversation, *name))) {
     named.fail("name", "tool_choice.function.name must be the name of one of the request's tools.");
   }
-  if (!named.ok()) {
-    fields.adopt(named.failure());
-    return;
-  }
-  fields.refuse(
-      "tool_choice",
-      "a named function needs guided output, which is not available in this version; use auto or none.");
+  if (!named.ok()) fields.adopt(named.failure());
+  return name.value_or("");
 }
 
 ToolChoice read_tool_choice(Fields& fields, const Conversation& conversation, const ServiceOptions& options) {
+  using Kind = ToolChoice::Kind;
   const bool tools = !conversation.tools.empty();
   const Json* choice = fields.any("tool_choice");
   if (choice == nullptr) {
-    if (!tools) return ToolChoice::kNone;
+    if (!tools) return {};
   } else if (*choice == Json("none")) {
-    return ToolChoice::kNone;
+    return {};
   } else if (!tools) {
     fields.fail("tool_choice", "tool_choice needs tools, and the request has none.");
-    return ToolChoice::kNone;
-  } else if (*choice == Json("required")) {
-    fields.refuse("tool_choice",
-                  "required needs guided output, which is not available in this version; use auto or none.");
-  } else if (choice->is_object()) {
-    read_named_choice(fields, *choice, conversation);
-  } else if (*choice != Json("auto")) {
+    return {};
+  }
+  ToolChoice out{Kind::kAuto, {}};
+  if (choice != nullptr && *choice == Json("required")) {
+    out.kind = Kind::kRequired;
+  } else if (choice != nullptr && choice->is_object()) {
+    out = {Kind::kNamed, read_named_choice(fields, *choice, conversation)};
+  } else if (choice != nullptr && *choice != Json("auto")) {
     fields.fail("tool_choice", "tool_choice must be none, auto, required or {\"type\": \"function\", ...}.");
   }
-  if (!options.tool_parser || !options.auto_tool_choice) {
+  if (out.kind != Kind::kAuto && !options.tool_parser) {
+    fields.fail("tool_choice",
+                "a demanded call needs a server that was started with --tool-call-parser minimax_m2.");
+  }
+  if (out.kind == Kind::kAuto && (!options.tool_parser || !options.auto_tool_choice)) {
     fields.fail("tool_choice",
                 "tools with tool_choice auto (the default) need a server that was started with "
                 "--enable-auto-tool-choice and --tool-call-parser minimax_m2.");
   }
-  return ToolChoice::kAuto;
+  return out;
 }
 
 // Whether the prompt ends inside a thinking block that the template opened.
@@ -175,17 +175,21 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
   fields.refuse("function_call", "the deprecated form of tool_choice is not read; send tool_choice.");
   fields.refuse("documents", "the family's template has no place for documents; put them into a message.");
   fields.refuse("chat_template", "templates are not taken from requests.");
+  if (fields.ok()) {
+    add_tool_constraint(fields, choice, conversation.tools, parallel, context, request.params.constraint);
+  }
   if (!fields.ok()) return fields.failure();
+  request.named_call = choice.kind == ToolChoice::Kind::kNamed;
   log_unread(fields, reading.endpoint);
 
   const bool has_tools = !conversation.tools.empty();
   chat::ParserOptions parser;
   parser.reasoning = options.reasoning;
   parser.tool_calls = options.tool_parser && has_tools;
-  parser.suppress_calls = parser.tool_calls && choice == ToolChoice::kNone;
+  parser.suppress_calls = parser.tool_calls && choice.kind == ToolChoice::Kind::kNone;
   parser.single_call = !parallel;
   parser.tools = conversation.tools;
-  if (choice == ToolChoice::kNone && options.exclude_tools_when_none) conversation.tools.clear();
+  if (choice.kind == ToolChoice::Kind::kNone && options.exclude_tools_when_none) conversation.tools.clear();
 
   Result<std::vector<chat::Segment>> segments = render_prompt(conversation, options);
   if (!segments.ok()) return segments.failure();
@@ -197,6 +201,11 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
   if (!generation.ok()) return generation.failure();
   request.generation = std::move(*generation);
   request.generation.request.id = std::string(reading.id_prefix) + request.params.request_id;
+  const bool after_thinking = parser.starts_in_reasoning && parser.reasoning != chat::ReasoningFormat::kNone;
+  if (const Status guided = add_guide(request.params, after_thinking, context, request.generation);
+      !guided.ok()) {
+    return guided.failure();
+  }
   if (parser.reasoning != chat::ReasoningFormat::kNone || parser.tool_calls) {
     request.generation.parser = std::move(parser);
   }

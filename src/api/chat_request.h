@@ -14,6 +14,7 @@ struct ChatRequest {
   chat::GenerationRequest generation;  // prompt, sampling, stops, parser
   std::string role = "assistant";      // of the answer
   bool include_reasoning = true;
+  bool named_call = false;  // tool_choice names the function: its call ends with "stop", as in the peer
   bool logprobs = false;
   int32_t top_logprobs = 0;
   std::string echo;  // the end of the prompt to repeat before the answer; empty: nothing

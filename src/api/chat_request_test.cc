@@ -91,14 +91,18 @@ TEST(ChatRequestTest, ToolChoiceNoneKeepsToolsInThePromptUnlessToldOtherwise) {
   EXPECT_EQ(prompt_of(context, excluded).find("# Tools"), std::string::npos);
 }
 
-TEST(ChatRequestTest, ToolChoicesThatNeedGuidanceAreRefused) {
+TEST(ChatRequestTest, DemandedCallsAreGuided) {
   TestContext context;
   for (const char* choice : {R"("required")", R"({"type": "function", "function": {"name": "f"}})"}) {
-    const Failure failure = refusal(context, body_with_tools(fmt::format(R"("tool_choice": {})", choice)));
-    EXPECT_EQ(failure.kind, FailureKind::kUnimplemented) << choice;
-    EXPECT_EQ(failure.param, "tool_choice") << choice;
-    EXPECT_NE(failure.message.find("guided output"), std::string::npos);
+    const ChatRequest request = read(context, body_with_tools(fmt::format(R"("tool_choice": {})", choice)));
+    EXPECT_NE(request.generation.request.guide, nullptr) << choice;
+    EXPECT_EQ(request.named_call, choice[0] == '{');
   }
+  EXPECT_EQ(read(context, body_with_tools(R"("tool_choice": "auto")")).generation.request.guide, nullptr);
+}
+
+TEST(ChatRequestTest, ToolChoicesThatAreNoneAreRefused) {
+  TestContext context;
   EXPECT_EQ(
       refusal(context, body_with_tools(R"("tool_choice": {"type": "function", "function": {"name": "g"}})"))
           .param,

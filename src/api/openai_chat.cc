@@ -184,6 +184,7 @@ void ChatCall::take(chat::Update& update, std::vector<Event>& events) {
   Choice& choice = choices_[static_cast<size_t>(update.sample_idx)];
   choice.tokens += static_cast<int64_t>(update.tokens.size());
   for (const chat::ToolCallDelta& call : update.delta.calls) choice.calls += call.begins ? 1 : 0;
+  if (update.finish && request_.named_call) update.finish->any_calls = false;
   if (update.finish) record_->sample_finished(update.finish->reason);
   if (update.finish && update.finish->reason == engine::FinishReason::kError) {
     error_ = "The generation failed: " + update.finish->error;

@@ -7,6 +7,7 @@
 
 #include "api/chat_request.h"
 #include "api/errors.h"
+#include "api/guided.h"
 #include "api/openai_chat.h"
 #include "base/clock.h"
 
@@ -124,6 +125,8 @@ Result<CompletionRequest> read_completion_request(const Json& body, const Reques
         make_generation(request.params, std::move(prompts[i].ids), kDefaultMaxTokens, context);
     if (!generation.ok()) return generation.failure();
     generation->request.id = fmt::format("cmpl-{}-{}", request.params.request_id, i);
+    if (const Status guided = add_guide(request.params, false, context, *generation); !guided.ok())
+      return guided.failure();
     request.prompts.push_back({std::move(*generation), std::move(prompts[i].text)});
   }
   return request;

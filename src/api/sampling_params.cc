@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "api/guided.h"
+
 namespace minimax::api {
 namespace {
 
@@ -21,18 +23,17 @@ constexpr int64_t kInt32Max = std::numeric_limits<int32_t>::max();
 constexpr size_t kCacheSaltBytesMax = 1024;
 constexpr size_t kRequestIdBytesMax = 256;
 
-constexpr std::string_view kNoGuidance = "guided output is not available in this version.";
+constexpr std::string_view kOldGuidance = "send structured_outputs instead; this form is no longer read.";
 
 // Fields of the peer that change the answer and are not offered: silence would be a lie.
 struct Refused {
   std::string_view name, sentence;
 };
 constexpr std::array kRefused{
-    Refused{"structured_outputs", kNoGuidance},
-    Refused{"guided_json", kNoGuidance},
-    Refused{"guided_regex", kNoGuidance},
-    Refused{"guided_choice", kNoGuidance},
-    Refused{"guided_grammar", kNoGuidance},
+    Refused{"guided_json", kOldGuidance},
+    Refused{"guided_regex", kOldGuidance},
+    Refused{"guided_choice", kOldGuidance},
+    Refused{"guided_grammar", kOldGuidance},
     Refused{"thinking_token_budget", "a budget for thinking is not available in this version."},
     Refused{"logprob_token_ids", "not available in this version; ask for logprobs and top_logprobs."},
     Refused{"kv_transfer_params", "KV transfer between servers is not offered."},
@@ -48,22 +49,6 @@ void refuse_what_is_absent(Fields& fields) {
   }
   if (fields.number("length_penalty", -kPenaltyMax * 10, kPenaltyMax * 10).value_or(1.0) != 1.0) {
     fields.refuse("length_penalty", "acts in beam search only, which is not offered.");
-  }
-  if (const Json* format = fields.object("response_format")) {
-    Fields inner(*format, "response_format.");
-    const std::string type = inner.string("type").value_or("");
-    if (!inner.ok()) {
-      fields.adopt(inner.failure());
-    } else if (type == "json_object" || type == "json_schema" || type == "structural_tag") {
-      fields.refuse("response_format",
-                    fmt::format("{} needs guided output, which is not available in this version; "
-                                "only text is.",
-                                type));
-    } else if (type != "text") {
-      fields.fail("response_format",
-                  "response_format.type must be text; json_object, json_schema and "
-                  "structural_tag are not available in this version.");
-    }
   }
   if (const Json* extra = fields.object("vllm_xargs"); extra != nullptr && !extra->as_object().empty()) {
     fields.refuse("vllm_xargs", "there are no extensions that take arguments here.");
@@ -290,6 +275,7 @@ GenerationParams read_generation_params(Fields& fields, const RequestContext& co
   read_ends(fields, context, params);
   read_answer_options(fields, context, params);
   read_routing(fields, context, params);
+  params.constraint = read_constraint(fields);
   return params;
 }
 

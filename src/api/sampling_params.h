@@ -10,6 +10,7 @@
 #include "api/fields.h"
 #include "api/service.h"
 #include "chat/session.h"
+#include "grammar/compiler.h"
 
 namespace minimax::api {
 
@@ -18,8 +19,16 @@ struct RequestContext {
   const ServiceOptions& options;
   const tokenizer::Tokenizer& tokenizer;
   int64_t context_tokens_max;
-  std::function<uint64_t()> next_seed;  // for requests without a seed
-  const std::string& header_id;         // X-Request-Id, may be empty
+  std::function<uint64_t()> next_seed;    // for requests without a seed
+  const std::string& header_id;           // X-Request-Id, may be empty
+  grammar::Compiler* compiler = nullptr;  // needed by requests with a constraint
+};
+
+// A constraint and the field it came from.
+struct RequestedConstraint {
+  grammar::Constraint constraint;
+  std::string field;
+  bool free_text = false;  // binds tool calls only
 };
 
 struct GenerationParams {
@@ -37,6 +46,7 @@ struct GenerationParams {
   bool truncate_right = false;  // keep the first tokens instead of the last
   int32_t priority = 0;
   std::string cache_salt;
+  std::optional<RequestedConstraint> constraint;
   std::string request_id;                 // without the prefix of the endpoint
   std::string prompt_field = "messages";  // named when the prompt is too long
 

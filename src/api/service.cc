@@ -16,6 +16,8 @@
 #include "api/tokenize.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "chat/guide.h"
+#include "grammar/compiler.h"
 
 namespace minimax::api {
 namespace {
@@ -43,6 +45,7 @@ struct Service::Impl {
         tokenizer(tokens),
         engine(motor),
         metrics(numbers),
+        compiler(chat::text_tokens(tokens)),
         created(unix_seconds()),
         responses(
             std::in_place, options, tokenizer, metrics,
@@ -61,7 +64,8 @@ struct Service::Impl {
   }
 
   RequestContext context(const std::string& header_id) {
-    return {options, tokenizer, engine.context_tokens_max(), [this] { return next_seed(); }, header_id};
+    return {options, tokenizer, engine.context_tokens_max(), [this] { return next_seed(); },
+            header_id, &compiler};
   }
 
   Reply tokens_reply(const Call& call, Result<Json> (*handler)(const Json&, const RequestContext&)) {
@@ -85,6 +89,7 @@ struct Service::Impl {
   const tokenizer::Tokenizer& tokenizer;
   engine::Engine& engine;
   Metrics& metrics;
+  grammar::Compiler compiler;
   const int64_t created;
   std::atomic<int64_t> open_calls{0};
   std::atomic<uint64_t> seed_count{0};

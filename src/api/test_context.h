@@ -7,6 +7,7 @@
 
 #include "api/sampling_params.h"
 #include "base/json.h"
+#include "chat/guide.h"
 #include "tokenizer/small_tokenizer.h"
 
 namespace minimax::api {
@@ -44,9 +45,10 @@ struct TestContext {
   int64_t context_tokens_max = 1000;
   uint64_t seeds = 0;
   std::string header_id;
+  grammar::Compiler compiler{chat::text_tokens(tokenizer)};
 
   RequestContext get() {
-    return {options, tokenizer, context_tokens_max, [this] { return ++seeds; }, header_id};
+    return {options, tokenizer, context_tokens_max, [this] { return ++seeds; }, header_id, &compiler};
   }
 };
 

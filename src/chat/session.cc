@@ -91,11 +91,11 @@ void Session::Impl::take(TokenEvent& event, std::vector<Update>& updates, size_t
   Finish finish{event.finish, {}, false, std::move(event.error)};
   if (event.has_token) {
     ++completion_tokens;
-    const bool eos =
-        event.finish == FinishReason::kStop && std::ranges::find(eos_ids, event.token) != eos_ids.end();
-    if (event.finish == FinishReason::kStop && !eos) finish.stop_reason = event.stop_token;
+    const bool by_id = event.finish == FinishReason::kStop && event.stop_token >= 0;
+    const bool eos = by_id && std::ranges::find(eos_ids, event.token) != eos_ids.end();
+    if (by_id && !eos) finish.stop_reason = event.stop_token;
     // The token that ends a sample is no part of its text, unless the request wants its own stop ids kept.
-    const bool hidden = event.finish == FinishReason::kStop && (eos || !include_stop);
+    const bool hidden = by_id && (eos || !include_stop);
     sample.pipeline.push(event.token, hidden, deltas);
     if (!deltas.empty()) sample.in_content = !deltas.back().content.empty();
     if (const std::optional<std::string> stop = sample.pipeline.stopped()) {
