@@ -17,6 +17,37 @@
 namespace minimax::engine {
 namespace {
 
+// A guide that remembers: which ids may come depends on all the tokens before, now and then any id may, and
+// after a number of tokens nothing may follow.
+class StepGuide final : public Guide {
+ public:
+  explicit StepGuide(int32_t tokens_max) : left_(tokens_max) {}
+
+  bool fill(std::span<uint32_t> mask) override {
+    if (sum_ % 5 == 0) return false;
+    for (uint32_t& word : mask) word = 0x11111111u << (sum_ % 4);
+    return true;
+  }
+  bool accept(TokenId token) override {
+    sum_ = sum_ * 31 + static_cast<uint32_t>(token) + 1;
+    return --left_ > 0;
+  }
+  std::string_view error() const override { return {}; }
+
+ private:
+  int32_t left_;
+  uint32_t sum_ = 1;
+};
+
+class StepGuideSource final : public GuideSource {
+ public:
+  explicit StepGuideSource(int32_t tokens_max) : tokens_max_(tokens_max) {}
+  std::unique_ptr<Guide> start() const override { return std::make_unique<StepGuide>(tokens_max_); }
+
+ private:
+  const int32_t tokens_max_;
+};
+
 using executor::FakeExecutor;
 using executor::FakeOptions;
 
@@ -114,6 +145,7 @@ class World {
     if (chance(10)) request.spec.bad_words = {{pick(0, 49)}, {pick(0, 49), pick(0, 49)}};
     if (chance(10)) request.spec.logit_bias = {{pick(0, 49), -100.0f}};
     if (chance(20)) request.spec.logprobs = pick(0, 5);
+    if (chance(25)) request.guide = std::make_shared<StepGuideSource>(pick(3, 40));
     if (chance(15)) request.prompt_logprobs = pick(0, 3);
     return request;
   }

@@ -33,7 +33,17 @@ void add_scores(const Request& request, StepBatch& batch) {
   }
 }
 
-TokenEvent to_event(const Request& request, const StepResult& result, size_t total, size_t context_max) {
+// The bits of what may come, as the batch's only mask; -1: anything.
+int32_t add_mask(Guide* guide, int32_t words, StepBatch& batch) {
+  if (guide == nullptr) return -1;
+  batch.masks.assign(static_cast<size_t>(words), 0);
+  if (guide->fill(batch.masks)) return 0;
+  batch.masks.clear();
+  return -1;
+}
+
+TokenEvent to_event(const Request& request, Guide* guide, const StepResult& result, size_t total,
+                    size_t context_max) {
   const executor::SampledToken& sampled = result.tokens.front();
   TokenEvent event;
   if (sampled.outcome == executor::SampleOutcome::kNotFinite) {
@@ -47,6 +57,8 @@ TokenEvent to_event(const Request& request, const StepResult& result, size_t tot
   if (sampled.outcome == executor::SampleOutcome::kStop) {
     event.finish = FinishReason::kStop;
     event.stop_token = sampled.token;
+  } else if (guide != nullptr && !guide->accept(sampled.token)) {
+    event.finish = FinishReason::kStop;
   } else if (total - request.prompt.size() >= static_cast<size_t>(request.max_tokens) ||
              total >= context_max) {
     event.finish = FinishReason::kLength;
@@ -68,19 +80,20 @@ SoloAnswer run_solo(executor::Executor& executor, const Request& request, int32_
   if (request.prompt_logprobs >= 0) add_scores(request, batch);
   std::vector<TokenId> tokens = request.prompt;
   size_t computed = 0;
+  const std::unique_ptr<Guide> guide = request.guide == nullptr ? nullptr : request.guide->start();
   while (true) {
     fill_rows(tokens, computed, executor.limits().block_tokens, batch);
     batch.samples.push_back({.row = static_cast<int32_t>(batch.row_tokens.size()) - 1,
                              .slot = 0,
                              .output_position = static_cast<int32_t>(tokens.size() - request.prompt.size()),
-                             .mask_idx = -1});
+                             .mask_idx = add_mask(guide.get(), executor.limits().mask_words, batch)});
     executor.collect(executor.submit(batch), result);
     CHECK_EQ(result.tokens.size(), size_t{1});
     for (const executor::TokenLogprob& score : result.prompt_logprobs)
       answer.prompt_logprobs.push_back(to_logprobs(score, result));
     computed = tokens.size();
     answer.events.push_back(
-        to_event(request, result, tokens.size() + 1, static_cast<size_t>(context_tokens_max)));
+        to_event(request, guide.get(), result, tokens.size() + 1, static_cast<size_t>(context_tokens_max)));
     answer.events.back().sample_idx = sample_idx;
     batch.clear();
     if (answer.events.back().finish != FinishReason::kNone) break;
