@@ -4,7 +4,7 @@
 //
 // Every text that matches is valid. Some valid texts do not match (other orders, 1.0 for an integer, needless
 // escapes in strings with a length or pattern). A keyword that is not known here, or that cannot be kept
-// exactly, is refused by its name and place (schema_merge.cc has the list).
+// exactly, is refused by its name and place: docs/guided_output.md.
 
 #include <optional>
 #include <string>
