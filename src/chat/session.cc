@@ -89,13 +89,14 @@ void Session::Impl::take(TokenEvent& event, std::vector<Update>& updates, size_t
   deltas.clear();
   SampleState& sample = samples[static_cast<size_t>(event.sample_idx)];
   Finish finish{event.finish, {}, false, std::move(event.error)};
+  bool hidden = false;
   if (event.has_token) {
     ++completion_tokens;
     const bool by_id = event.finish == FinishReason::kStop && event.stop_token >= 0;
     const bool eos = by_id && std::ranges::find(eos_ids, event.token) != eos_ids.end();
     if (by_id && !eos) finish.stop_reason = event.stop_token;
     // The token that ends a sample is no part of its text, unless the request wants its own stop ids kept.
-    const bool hidden = by_id && (eos || !include_stop);
+    hidden = by_id && (eos || !include_stop);
     sample.pipeline.push(event.token, hidden, deltas);
     if (!deltas.empty()) sample.in_content = !deltas.back().content.empty();
     if (const std::optional<std::string> stop = sample.pipeline.stopped()) {
@@ -107,7 +108,8 @@ void Session::Impl::take(TokenEvent& event, std::vector<Update>& updates, size_t
   if (finish.reason != FinishReason::kNone) end(sample, finish);
   Update& update = say(updates, first, event.sample_idx);
   if (event.has_token) {
-    update.tokens.push_back({event.token, event.has_logprobs, std::move(event.logprobs), sample.in_content});
+    update.tokens.push_back({event.token, event.has_logprobs, std::move(event.logprobs),
+                             sample.in_content && !hidden});
   }
   if (finish.reason != FinishReason::kNone) update.finish = std::move(finish);
 }
