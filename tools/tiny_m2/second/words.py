@@ -3,25 +3,9 @@
 Most values are made up, so that a model can only get them right by copying; the held-out half is never trained on.
 """
 import random
-import zlib
 
-ONSETS = "b br c ch d dr f fl g gr h j k kl l m n p pl r s sh sk st t tr v w z".split()
-VOWELS = "a e i o u a e i o u ai ee io ou ü é ø".split()
-CODAS = ["", "", "", "", "l", "m", "n", "r", "s", "t", "x", "nd", "rk"]
+from words import ONSETS, VOWELS, CODAS, CITIES, NAMES, ROOMS, THINGS, CURRENCIES, CONDITIONS, ANIMALS, is_held_out, whole
 
-CITIES = """Paris London Berlin Madrid Rome Vienna Oslo Lisbon Dublin Athens Prague Warsaw Helsinki Stockholm Copenhagen
-Brussels Amsterdam Budapest Tokyo Kyoto Osaka Seoul Beijing Shanghai Delhi Mumbai Sydney Melbourne Auckland Cairo Nairobi
-Lagos Toronto Montreal Vancouver Chicago Boston Seattle Denver Houston Miami Lima Bogota Santiago Havana Zürich Kraków
-Málaga Tromsø Reykjavik Hamburg Munich Milan Naples Turin Porto Lyon Nice Geneva""".split() + [
-    "New York", "San Francisco", "Los Angeles", "Buenos Aires", "São Paulo", "Cape Town", "Hong Kong", "Mexico City", "東京", "北京"]
-NAMES = """Anna Ben Clara David Emma Felix Grace Hugo Iris Jack Kate Liam Mia Noah Olga Paul Quinn Rosa Sam Tina Uma Victor
-Wendy Xavier Yara Zoe Mira Lena Omar Ivan Alice Bob Charlie Dana Erik Fatima""".split()
-ROOMS = "kitchen bedroom bathroom garage hallway office garden cellar attic library studio nursery".split() + ["living room"]
-THINGS = """milk bread eggs butter cheese apples rice tea coffee sugar salt flour tomatoes onions potatoes soap candles
-batteries paper pens stamps nails paint rope tape honey beans lemons pasta oil""".split()
-CURRENCIES = "EUR USD GBP JPY CHF SEK NOK DKK PLN CZK CAD AUD NZD INR BRL CNY".split()
-CONDITIONS = "sunny cloudy rainy windy foggy snowy stormy clear overcast misty dry humid".split()
-ANIMALS = "fox owl bear cat dog hare wolf frog crow mouse".split()
 NOUNS = """account album alarm alert appointment archive article asset backup badge banner batch bill board booking bookmark
 branch bucket budget build bundle camera campaign card cart category certificate channel chart claim class client cluster
 comment company contact contract coupon course customer dataset deal delivery deployment device dashboard discount domain
@@ -54,15 +38,6 @@ HANZI = """的一是在不了有和人这中大为上个国我以要他时来用
 圆包火住调满县局照参红细引听该铁价严龙飞""".replace("\n", "")
 CITIES_ZH = "北京 上海 广州 深圳 成都 杭州 南京 武汉 西安 重庆 天津 苏州 青岛 大连 厦门 长沙 昆明 巴黎 伦敦 东京 柏林 罗马".split()
 NAMES_ZH = "小明 小红 李雷 王芳 张伟 刘洋 陈静 赵敏 周杰 吴刚 老王 小李 妈妈 爸爸".split()
-
-
-def is_held_out(word: str) -> bool:
-    return zlib.crc32(word.lower().encode()) % 8 == 0
-
-
-def whole(number: float) -> int | float:
-    """7 for 7.0: JSON readers disagree on whether the two are one number."""
-    return int(number) if number == int(number) else number
 
 
 class Words:
