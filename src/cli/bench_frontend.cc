@@ -24,6 +24,8 @@ constexpr Flag kFlags[] = {
     {"--answer-tokens", "", kWhat, kDone, "N", "128", "tokens of an answer: thinking, text, a tool call"},
     {"--requests", "", kWhat, kDone, "N", "200", "requests of a load, at least one a stream"},
     {"--step-us", "", kWhat, kDone, "N", "0", "time a step of the executor takes, slept"},
+    {"--spread", "", kWhat, kDone, "", "off",
+     "streams begin evenly over the time of an answer (with --step-us)"},
     {"--io-threads", "", kWhat, kDone, "N", "2", "threads of sockets, decoding and parsing"},
     {"--worker-threads", "", kWhat, kDone, "N", "2", "threads of request JSON, template and tokenizer"},
     {"--tokenizer", "", kWhat, kDone, "MODEL", "tiny", "whose tokenizer"},
@@ -71,6 +73,9 @@ int run_bench_frontend(const Words& words, const Environment& environment) {
   integer("--answer-tokens", 1, 4096, options.answer_tokens);
   integer("--requests", 1, 10'000'000, options.requests_least);
   integer("--step-us", 0, 10'000'000, options.step_us);
+  options.spread = args.on("--spread");
+  if (options.spread && options.step_us == 0)
+    throw UsageError("--spread spreads the streams over the time of an answer: it needs --step-us");
   integer("--io-threads", 1, 256, options.io_threads);
   integer("--worker-threads", 1, 256, options.worker_threads);
   rlimit limit{};

@@ -1,14 +1,14 @@
 #include "server/connection.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/http/error.hpp>
+#include <malloc.h>
 
 #include "api/errors.h"
 #include "base/log.h"
@@ -69,6 +69,7 @@ void Connection::start() {
     self->wake_ = std::make_shared<Wake>(self);
     error_code ignored;
     self->socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+    self->socket_.non_blocking(true, ignored);  // write() tries without the event loop first
     self->set_deadline(Deadline::kIdle, self->hub_.options().idle_timeout_s);
     self->read_some();
   });
@@ -252,8 +253,11 @@ void Connection::on_wake() {
 void Connection::poll() {
   if (!pending_ || closed_) return;
   // A client that reads slower than its stream: what comes meanwhile waits in the engine's stream, and
-  // on_write() polls again.
-  if (writing_ && output_.size() > static_cast<size_t>(hub_.options().unsent_bytes_max)) return;
+  // on_writable() polls again.
+  if (writing_ && output_.size() > static_cast<size_t>(hub_.options().unsent_bytes_max)) {
+    starved_ = true;
+    return;
+  }
   events_.clear();
   const bool more = pending_->poll(events_);
   if (!pending_->streams()) {
@@ -288,8 +292,6 @@ void Connection::poll() {
     answered_ = true;
   }
   write();
-  // An old client's stream ends with nothing more to write.
-  if (answered_ && !writing_) finish_answer();
 }
 
 void Connection::send_reply(api::Reply reply) {
@@ -314,44 +316,50 @@ void Connection::send_error(int status, std::string message) {
   send_reply(api::error_reply(status, std::move(message)));
 }
 
+// As much as the socket takes at once; the event loop is asked only when it is full. A token's way to the
+// client is then one system call.
 void Connection::write() {
   if (writing_ || closed_) return;
-  if (sent_ == sending_.size()) {
-    if (sending_.capacity() > kKeptBytesMax) sending_ = {};
-    sending_.clear();
-    sent_ = 0;
-    std::swap(sending_, output_);
+  while (sent_ < sending_.size() || !output_.empty()) {
+    if (sent_ == sending_.size()) {
+      if (sending_.capacity() > kKeptBytesMax) sending_ = {};
+      sending_.clear();
+      sent_ = 0;
+      std::swap(sending_, output_);
+    }
+    const auto rest = asio::buffer(sending_.data() + sent_, sending_.size() - sent_);
+    error_code error;
+    sent_ += socket_.write_some(rest, error);
+    if (error == asio::error::would_block) {
+      writing_ = true;
+      set_deadline(Deadline::kWrite, hub_.options().write_timeout_s);
+      socket_.async_wait(Socket::wait_write,
+                         [self = shared_from_this()](error_code code) { self->on_writable(code); });
+      return;
+    }
+    if (error) {
+      close();
+      return;
+    }
   }
-  if (sending_.empty()) return;
-  writing_ = true;
-  set_deadline(Deadline::kWrite, hub_.options().write_timeout_s);
-  socket_.async_write_some(
-      asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
-      [self = shared_from_this()](error_code error, size_t bytes) { self->on_write(error, bytes); });
+  set_deadline(Deadline::kNone, 0);
+  if (answered_) {
+    finish_answer();
+  } else if (!busy_) {
+    // The 100 Continue is out; the body may take the rest of its time.
+    set_deadline(Deadline::kRequest, hub_.options().request_timeout_s);
+  }
 }
 
-void Connection::on_write(error_code error, size_t bytes) {
+void Connection::on_writable(error_code error) {
   writing_ = false;
   if (closed_) return;
   if (error) {
     close();
     return;
   }
-  sent_ += bytes;
-  if (sent_ < sending_.size() || !output_.empty()) {
-    write();
-    poll();  // it may have stopped for a full buffer
-    return;
-  }
-  set_deadline(Deadline::kNone, 0);
-  if (pending_) {
-    poll();
-  } else if (answered_) {
-    finish_answer();
-  } else if (!busy_) {
-    // The 100 Continue is out; the body may take the rest of its time.
-    set_deadline(Deadline::kRequest, hub_.options().request_timeout_s);
-  }
+  write();
+  if (std::exchange(starved_, false)) poll();
 }
 
 void Connection::finish_answer() {

@@ -109,7 +109,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void send_reply(api::Reply reply);
   void send_error(int status, std::string message);
   void write();
-  void on_write(boost::system::error_code error, size_t bytes);
+  void on_writable(boost::system::error_code error);
   void finish_answer();
   void linger();
   void close();
@@ -143,7 +143,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string output_;   // waits for the write under way
   std::string sending_;  // being written
   size_t sent_ = 0;
-  bool writing_ = false;
+  bool writing_ = false;  // the socket is full: on_writable() goes on
+  bool starved_ = false;  // poll() was put off until the socket takes more
 
   Deadline deadline_kind_ = Deadline::kNone;
   Clock::time_point deadline_ = Clock::time_point::max();

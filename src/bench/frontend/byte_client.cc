@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -60,7 +62,11 @@ class Swarm {
 
   ByteReport run() {
     const int64_t begin_us = now_us();
-    for (int32_t i = 0; i < load_.streams; ++i) start(std::make_shared<Stream>(context_));
+    for (int32_t i = 0; i < load_.streams; ++i) {
+      const auto stream = std::make_shared<Stream>(context_);
+      stream->begin.expires_after(std::chrono::microseconds(load_.spread_us * i / load_.streams));
+      stream->begin.async_wait([this, stream](error_code code) { code ? fail() : start(stream); });
+    }
     context_.run();
     report_.seconds = static_cast<double>(now_us() - begin_us) * 1e-6;
     std::sort(ttfts_.begin(), ttfts_.end());
@@ -71,8 +77,9 @@ class Swarm {
 
  private:
   struct Stream {
-    explicit Stream(asio::io_context& context) : socket(context) {}
+    explicit Stream(asio::io_context& context) : socket(context), begin(context) {}
     tcp::socket socket;
+    asio::steady_timer begin;
     int32_t rounds = 0;
     int64_t sent_us = 0;
     bool answering = false, first_seen = false;

@@ -10,8 +10,9 @@
 namespace minimax::bench {
 
 struct ByteLoad {
-  int32_t streams = 0;  // connections, all at once
-  int32_t rounds = 0;   // requests of each, one after another
+  int32_t streams = 0;    // connections
+  int32_t rounds = 0;     // requests of each, one after another
+  int64_t spread_us = 0;  // the connections begin evenly over this time; 0: all at once
 };
 
 struct ByteReport {

@@ -155,10 +155,12 @@ void wait_until_counted(const engine::Engine& engine) {
 }
 
 FrontendRecord run_load(const FrontendOptions& options, Stack& stack, ByteClient& client, int32_t streams,
-                        int64_t resident_before) {
+                        int64_t answer_us, int64_t resident_before) {
   FrontendRecord out;
   out.streams = streams;
-  const ByteLoad load{streams, std::max(1, (options.requests_least + streams - 1) / streams)};
+  const ByteLoad load{.streams = streams,
+                      .rounds = std::max(1, (options.requests_least + streams - 1) / streams),
+                      .spread_us = options.spread ? answer_us : 0};
   wait_until_counted(stack.engine);
   const int64_t tokens = stack.engine.stats().generation_tokens, cpu_us = process_cpu_us(),
                 executor_ns = stack.executor.cpu_ns(), first_us = stack.watch.first_us_,
@@ -209,7 +211,8 @@ std::vector<FrontendRecord> run_frontend_bench(const FrontendOptions& options, t
   const int64_t resident_before = resident_bytes();
   std::vector<FrontendRecord> records;
   for (const int32_t streams : options.streams) {
-    records.push_back(run_load(options, stack, client, streams, resident_before));
+    records.push_back(
+        run_load(options, stack, client, streams, std::ssize(answer) * options.step_us, resident_before));
     if (done) done(records.back());
   }
   return records;

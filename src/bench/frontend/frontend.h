@@ -25,6 +25,7 @@ struct FrontendOptions {
   int32_t answer_tokens = 128;   // of an answer: reasoning, then text, then a tool call
   int32_t requests_least = 200;  // of a load: streams ask several times if they are few
   int64_t step_us = 0;           // a step of the executor takes so long, without work
+  bool spread = false;           // the streams begin evenly over the time of an answer, not all at once
   int32_t io_threads = 2, worker_threads = 2;
 };
 
