@@ -1,0 +1,100 @@
+#include "executor/group.h"
+
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "executor/fake.h"
+
+namespace minimax::executor {
+namespace {
+
+std::unique_ptr<Executor> fake(uint64_t not_finite_every = 0) {
+  return std::make_unique<FakeExecutor>(
+      FakeOptions{.limits = fake_limits(), .not_finite_every = not_finite_every});
+}
+
+StepBatch first_step() {
+  StepBatch batch;
+  SlotOpen& open = batch.slot_opens.emplace_back();
+  open.tokens = {1, 2, 3};
+  open.prompt_tokens = 3;
+  batch.row_tokens = open.tokens;
+  batch.block_table = {5};
+  batch.sequences.push_back({.slot = 0, .row_begin = 0, .row_count = 3, .block_begin = 0, .block_count = 1});
+  batch.samples.push_back({.row = 2, .slot = 0, .output_position = 0});
+  return batch;
+}
+
+TEST(Group, GivesEveryRankEveryStep) {
+  Group group(3, [](int32_t) { return fake(); });
+  const std::unique_ptr<Executor> alone = fake();
+  StepBatch batch = first_step();
+  for (int32_t step = 0; step < 20; ++step) {
+    StepResult own, expected;
+    group.collect(group.submit(batch), own);
+    alone->collect(alone->submit(batch), expected);
+    ASSERT_EQ(own.tokens.size(), 1u);
+    EXPECT_EQ(own.tokens[0].token, expected.tokens[0].token);
+    // The next row needs the token of the rank's own last draw.
+    batch = {};
+    batch.row_tokens = {kLastSampledToken};
+    batch.block_table = {5, 6, 7, 8, 9, 10};
+    batch.sequences.push_back({.slot = 0,
+                               .row_begin = 0,
+                               .row_count = 1,
+                               .first_position = 3 + step,
+                               .block_begin = 0,
+                               .block_count = 6});
+    batch.samples.push_back({.row = 0, .slot = 0, .output_position = step + 1});
+  }
+}
+
+TEST(Group, MakesAndRunsEachRankInOneThread) {
+  class Watching final : public Executor {
+   public:
+    const Limits& limits() const override { return limits_; }
+    StepId submit(const StepBatch&) override {
+      EXPECT_EQ(std::this_thread::get_id(), thread_);
+      return next_++;
+    }
+    void collect(StepId, StepResult&) override { EXPECT_EQ(std::this_thread::get_id(), thread_); }
+    Report report() const override { return {}; }
+
+   private:
+    Limits limits_ = fake_limits();
+    std::thread::id thread_ = std::this_thread::get_id();
+    StepId next_ = 0;
+  };
+  Group group(4, [](int32_t) { return std::make_unique<Watching>(); });
+  StepResult result;
+  for (int i = 0; i < 3; ++i) group.collect(group.submit({}), result);
+}
+
+TEST(Group, ThrowsWhatARankThrows) {
+  try {
+    Group group(3, [](int32_t rank) {
+      if (rank == 1) throw Error("rank 1 cannot be had");
+      return fake();
+    });
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "rank 1 cannot be had");
+  }
+}
+
+TEST(GroupDeathTest, EndsWhereRanksDrawOtherTokens) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      {
+        Group group(2, [](int32_t rank) { return fake(rank == 1 ? 1 : 0); });
+        StepResult result;
+        group.collect(group.submit(first_step()), result);
+      },
+      "");
+}
+
+}  // namespace
+}  // namespace minimax::executor
