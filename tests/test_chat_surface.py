@@ -1,9 +1,13 @@
 """The rest of the chat surface, and thinking passed back in every form that an API has for it."""
+import json
+
 import httpx
 import openai
 import pytest
 
-from minimax_server import PARSERS, Server
+from minimax_server import PARSERS, ROOT, Server
+
+TOOLS = json.loads((ROOT / "examples/weather/tools.json").read_text())
 
 QUESTION = [{"role": "user", "content": "What is the weather in Paris?"}]
 CALL = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
@@ -127,7 +131,86 @@ def test_batches_of_prompts_and_no_suffix(client):
     assert caught.value.param == "suffix"
 
 
-def test_one_call_if_calls_may_not_be_parallel(server):
-    # The model of the tests calls one tool at a time; what the parser does with two is shown by its own tests.
+def test_one_call_if_calls_may_not_be_parallel(server, client):
+    both = {"tools": TOOLS, "messages": [{"role": "user", "content": "What is the weather in Paris and Rome?"}]}
+    calls = ask(client, **both).choices[0].message.tool_calls
+    assert [json.loads(call.function.arguments)["city"] for call in calls] == ["Paris", "Rome"]
+    one = ask(client, **both, parallel_tool_calls=False).choices[0]
+    assert one.finish_reason == "tool_calls" and len(one.message.tool_calls) == 1
+    assert one.message.tool_calls[0].function == calls[0].function
+    chunks = [chunk.choices[0].delta for chunk in ask(client, **both, parallel_tool_calls=False, stream=True)]
+    assert {call.index for delta in chunks for call in delta.tool_calls or []} == {0}
+    body = {"model": "tiny", "messages": both["messages"], "max_tokens": 400, "temperature": 0,
+            "tools": [{"name": "get_weather", "input_schema": TOOLS[0]["function"]["parameters"]}],
+            "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    blocks = httpx.post(server.url + "/v1/messages", json=body).json()["content"]
+    assert [block["type"] for block in blocks].count("tool_use") == 1
     reply = httpx.post(server.url + "/v1/chat/completions", json={"messages": QUESTION, "parallel_tool_calls": "yes"})
     assert reply.status_code == 400 and reply.json()["error"]["param"] == "parallel_tool_calls"
+
+
+@pytest.mark.parametrize("budget", [0, 3])
+def test_thinking_ends_when_its_budget_is_spent(client, budget):
+    free = ask(client)
+    assert free.usage.completion_tokens_details.reasoning_tokens > budget
+    limited = ask(client, extra_body={"thinking_token_budget": budget, "return_token_ids": True})
+    choice = limited.choices[0]
+    assert limited.usage.completion_tokens_details.reasoning_tokens == budget
+    assert choice.token_ids[:budget] == ask(client, max_tokens=budget or 1, extra_body={"return_token_ids": True}).choices[0].token_ids[:budget]
+    assert choice.message.content and choice.finish_reason == "stop"
+    streamed = list(ask(client, stream=True, extra_body={"thinking_token_budget": budget}))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == choice.message.content
+
+
+def test_a_budget_that_is_not_spent_changes_nothing(client):
+    free = ask(client)
+    for budget in (free.usage.completion_tokens_details.reasoning_tokens, 4000, -1):
+        same = ask(client, extra_body={"thinking_token_budget": budget})
+        assert same.choices[0].message == free.choices[0].message
+    with pytest.raises(openai.BadRequestError, match="thinking_token_budget"):
+        ask(client, extra_body={"thinking_token_budget": -2})
+
+
+def test_a_budget_goes_with_samples_and_a_guided_answer(client):
+    reply = ask(client, n=4, temperature=1.0, seed=3,
+                extra_body={"thinking_token_budget": 2, "structured_outputs": {"choice": ["red", "blue"]}})
+    assert reply.usage.completion_tokens_details.reasoning_tokens == 8
+    assert {choice.message.content for choice in reply.choices} <= {"red", "blue"}
+
+
+def test_the_other_apis_have_the_budget_too(server, client):
+    chat = ask(client, extra_body={"thinking_token_budget": 2})
+    response = client.responses.create(model="tiny", input=QUESTION[0]["content"], temperature=0,
+                                       extra_body={"thinking_token_budget": 2})
+    assert response.usage.output_tokens_details.reasoning_tokens == 2
+    assert response.output_text == chat.choices[0].message.content
+    message = httpx.post(server.url + "/v1/messages", json={
+        "model": "tiny", "messages": QUESTION, "temperature": 0, "max_tokens": 400,
+        "thinking": {"type": "enabled", "budget_tokens": 2}}).json()
+    assert message["usage"]["output_tokens_details"]["thinking_tokens"] == 2
+    assert message["content"][-1]["text"] == chat.choices[0].message.content
+
+
+def test_prompts_far_beyond_the_context_are_refused_unread(server, client):
+    text = "word " * 200_000
+    with pytest.raises(openai.BadRequestError, match="so at least .* tokens.* 4096"):
+        ask(client, messages=[{"role": "user", "content": text}])
+    with pytest.raises(openai.BadRequestError, match="so at least"):
+        client.completions.create(model="tiny", prompt=text)
+    assert client.completions.create(model="tiny", prompt=text, max_tokens=1, extra_body={"truncate_prompt_tokens": 5}).usage.prompt_tokens == 5
+    assert httpx.post(server.url + "/tokenize", json={"prompt": text}).json()["count"] > 4096
+    beyond = httpx.post(server.url + "/tokenize", json={"prompt": "a" * (8 << 20) + "b"}, timeout=60)
+    assert beyond.status_code == 413 and "tokenize_bytes_max" in beyond.text
+
+
+def test_a_request_that_leaves_nothing_to_draw_is_its_own_fault(server, client):
+    none_left = {"allowed_token_ids": [5], "bad_words": [httpx.post(server.url + "/detokenize", json={"tokens": [5]}).json()["prompt"]]}
+    with pytest.raises(openai.BadRequestError, match="No token is left to draw"):
+        ask(client, extra_body=none_left)
+    message = httpx.post(server.url + "/v1/messages", json={"model": "tiny", "messages": QUESTION, "max_tokens": 5, "bad_words": none_left["bad_words"]})
+    assert message.status_code == 200
+
+
+def test_request_ids_are_one_line(server, client):
+    with pytest.raises(openai.BadRequestError, match="request_id"):
+        ask(client, max_tokens=1, extra_body={"request_id": "a\nb"})

@@ -1,12 +1,11 @@
 #include "api/anthropic_call.h"
 
 #include "api/anthropic_errors.h"
+#include "api/errors.h"
 #include "api/openai_chat.h"
 
 namespace minimax::api {
 namespace {
-
-constexpr int kInternalError = 500;
 
 Event named(std::string_view type, const Json& event) {
   return {type, to_string(event)};
@@ -44,9 +43,11 @@ bool MessagesCall::poll(std::vector<Event>& events) {
   for (chat::Update& update : updates_) {
     if (update.finish) record_->sample_finished(update.finish->reason);
     if (update.finish && update.finish->reason == engine::FinishReason::kError) {
-      error_ = "The generation failed: " + update.finish->error;
+      failure_ = failure_of(*update.finish);
       record_->finish(session_->usage(), "error");
-      if (streams()) events.push_back(named("error", anthropic_error(kInternalError, error_, request_id_)));
+      if (streams())
+        events.push_back(
+            named("error", anthropic_error(http_status(failure_->kind), failure_->message, request_id_)));
       session_.reset();
       return false;
     }
@@ -113,11 +114,7 @@ void MessagesCall::end(std::vector<Event>& events) {
 
 Reply MessagesCall::reply() {
   Reply reply;
-  if (!error_.empty()) {
-    reply.status = kInternalError;
-    reply.body = to_string(anthropic_error(kInternalError, error_, request_id_));
-    return reply;
-  }
+  if (failure_) return anthropic_reply(error_reply(*failure_), request_id_);
   const bool reasoning = options_.reasoning != chat::ReasoningFormat::kNone;
   reply.body = to_string(message(blocks_.take(), anthropic_usage(session_->usage(), reasoning)));
   return reply;

@@ -48,7 +48,7 @@ class MessagesCall : public Pending {
   std::optional<chat::Finish> finish_;
   std::vector<chat::Update> updates_;
   std::vector<Event> unsent_;  // events of an answer that is not streamed
-  std::string error_;
+  std::optional<Failure> failure_;
 };
 
 }  // namespace minimax::api

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -46,48 +47,89 @@ Json chat_logprob(const chat::TokenInfo& token, const LogprobStyle& style) {
   return out;
 }
 
+void append_chat_logprobs(std::string& out, const std::vector<chat::TokenInfo>& tokens,
+                          const LogprobStyle& style) {
+  out += "{\"content\":[";
+  bool first = true;
+  for (const chat::TokenInfo& token : tokens) {
+    if (!token.has_logprobs) continue;
+    if (!std::exchange(first, false)) out += ',';
+    append_json(out, chat_logprob(token, style));
+  }
+  out += "]}";
+}
+
 void CompletionLogprobs::add(tokenizer::TokenId id, const engine::TokenLogprobs* logprobs, int64_t offset) {
-  offsets_.push_back(offset);
-  tokens_.push_back(token_text(id, style_));
-  if (logprobs == nullptr) {
-    token_logprobs_.push_back(nullptr);
-    top_.push_back(nullptr);
-    return;
-  }
-  token_logprobs_.push_back(finite_logprob(logprobs->logprob));
-  // The token itself comes first, then the likeliest: one more than asked for if it is none of them. Of
-  // tokens with the same text (parts of characters) the likeliest stays.
-  Json top = Json::object({{token_text(id, style_), finite_logprob(logprobs->logprob)}});
-  std::unordered_set<std::string> texts{token_text(id, style_)};
+  Item& item = items_.emplace_back(Item{id, offset, {}});
+  if (logprobs != nullptr) item.logprobs = *logprobs;
+}
+
+// The token itself comes first, then the likeliest: one more than asked for if it is none of them. Of tokens
+// with the same text (parts of characters) the likeliest stays.
+void CompletionLogprobs::append_top(std::string& out, const Item& item) const {
+  const auto member = [&](std::string_view text, float logprob) {
+    append_json_string(out, text);
+    out += ':';
+    append_json_double(out, finite_logprob(logprob));
+  };
+  const std::string own = token_text(item.id, style_);
+  out += '{';
+  member(own, item.logprobs->logprob);
+  std::unordered_set<std::string> texts{own};
   int32_t shown = 0;
-  for (const engine::LogprobEntry& item : logprobs->top) {
+  for (const engine::LogprobEntry& entry : item.logprobs->top) {
     if (shown++ == style_.top) break;
-    std::string text = token_text(item.token, style_);
-    if (texts.insert(text).second)
-      top.as_object().emplace_back(std::move(text), finite_logprob(item.logprob));
+    const auto [text, is_new] = texts.insert(token_text(entry.token, style_));
+    if (!is_new) continue;
+    out += ',';
+    member(*text, entry.logprob);
   }
-  top_.push_back(std::move(top));
+  out += '}';
 }
 
-Json CompletionLogprobs::take() {
-  Json out = Json::object({{"text_offset", std::move(offsets_)},
-                           {"token_logprobs", std::move(token_logprobs_)},
-                           {"tokens", std::move(tokens_)},
-                           {"top_logprobs", std::move(top_)}});
-  offsets_ = Json::array(), token_logprobs_ = Json::array(), tokens_ = Json::array(), top_ = Json::array();
-  return out;
+void CompletionLogprobs::take(std::string& out) {
+  const auto list = [&](std::string_view name, const auto& append) {
+    append_json_string(out, name);
+    out += ":[";
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (i > 0) out += ',';
+      append(items_[i]);
+    }
+    out += ']';
+  };
+  out += '{';
+  list("text_offset", [&](const Item& item) { out += std::to_string(item.offset); });
+  out += ',';
+  list("token_logprobs", [&](const Item& item) {
+    if (item.logprobs) {
+      append_json_double(out, finite_logprob(item.logprobs->logprob));
+    } else {
+      out += "null";
+    }
+  });
+  out += ',';
+  list("tokens", [&](const Item& item) { append_json_string(out, token_text(item.id, style_)); });
+  out += ',';
+  list("top_logprobs", [&](const Item& item) {
+    if (item.logprobs) {
+      append_top(out, item);
+    } else {
+      out += "null";
+    }
+  });
+  out += '}';
+  items_ = {};
 }
 
-Json prompt_logprobs_json(const std::vector<tokenizer::TokenId>& prompt,
-                          const std::vector<engine::TokenLogprobs>& logprobs,
-                          const tokenizer::Tokenizer& tokenizer) {
+void append_prompt_logprobs(std::string& out, const std::vector<tokenizer::TokenId>& prompt,
+                            const std::vector<engine::TokenLogprobs>& logprobs,
+                            const tokenizer::Tokenizer& tokenizer) {
   const LogprobStyle style{tokenizer};
   const auto value = [&](tokenizer::TokenId id, float logprob, int32_t rank) {
     return Json::object(
         {{"logprob", finite_logprob(logprob)}, {"rank", rank}, {"decoded_token", token_text(id, style)}});
   };
-  Json out = Json::array();
-  out.push_back(nullptr);
+  out += "[null";
   for (size_t i = 0; i + 1 < prompt.size() && i < logprobs.size(); ++i) {
     const engine::TokenLogprobs& known = logprobs[i];
     Json item =
@@ -98,9 +140,10 @@ Json prompt_logprobs_json(const std::vector<tokenizer::TokenId>& prompt,
       if (top.token != prompt[i + 1])
         item.as_object().emplace_back(std::to_string(top.token), value(top.token, top.logprob, rank));
     }
-    out.push_back(std::move(item));
+    out += ',';
+    append_json(out, item);
   }
-  return out;
+  out += ']';
 }
 
 }  // namespace minimax::api

@@ -1,6 +1,7 @@
 #pragma once
 // Log-probabilities in the words of the API.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,26 +25,37 @@ double finite_logprob(float logprob);
 
 // {"token", "logprob", "bytes", "top_logprobs": [...]}: an item of choices[].logprobs.content.
 Json chat_logprob(const chat::TokenInfo& token, const LogprobStyle& style);
+// Appends {"content": [...]} of the tokens that have log-probabilities.
+void append_chat_logprobs(std::string& out, const std::vector<chat::TokenInfo>& tokens,
+                          const LogprobStyle& style);
 
-// choices[].logprobs of completions, filled token by token.
+// choices[].logprobs of completions, filled token by token. Kept as numbers until it is written: as JSON each
+// alternative would take a hundred times as much.
 class CompletionLogprobs {
  public:
   explicit CompletionLogprobs(const LogprobStyle& style) : style_(style) {}
   // `logprobs` may be nullptr: the first token of a prompt has none. `offset`: where the token's text begins,
   // in characters of prompt (if echoed) and answer.
   void add(tokenizer::TokenId id, const engine::TokenLogprobs* logprobs, int64_t offset);
-  bool empty() const { return tokens_.as_array().empty(); }
-  Json take();
+  bool empty() const { return items_.empty(); }
+  // Appends the JSON object of all tokens added since the last call.
+  void take(std::string& out);
 
  private:
+  struct Item {
+    tokenizer::TokenId id = 0;
+    int64_t offset = 0;
+    std::optional<engine::TokenLogprobs> logprobs;
+  };
+  void append_top(std::string& out, const Item& item) const;
+
   LogprobStyle style_;
-  Json offsets_ = Json::array(), token_logprobs_ = Json::array(), tokens_ = Json::array(),
-       top_ = Json::array();
+  std::vector<Item> items_;
 };
 
-// [null, {"17": {"logprob", "rank", "decoded_token"}, ...}, ...]: one item per token of the prompt.
-Json prompt_logprobs_json(const std::vector<tokenizer::TokenId>& prompt,
-                          const std::vector<engine::TokenLogprobs>& logprobs,
-                          const tokenizer::Tokenizer& tokenizer);
+// Appends [null, {"17": {"logprob", "rank", "decoded_token"}, ...}, ...]: one item per token of the prompt.
+void append_prompt_logprobs(std::string& out, const std::vector<tokenizer::TokenId>& prompt,
+                            const std::vector<engine::TokenLogprobs>& logprobs,
+                            const tokenizer::Tokenizer& tokenizer);
 
 }  // namespace minimax::api

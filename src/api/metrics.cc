@@ -124,14 +124,29 @@ std::string Metrics::text(const engine::Stats& stats) const {
              number(stats.requests_running));
   text.gauge("vllm:num_requests_waiting", "Number of requests waiting to be run.",
              number(stats.requests_waiting));
+  // A sequence waits for a slot or for blocks; none is put off for another reason.
+  text.gauge("vllm:num_requests_waiting_by_reason", "Number of requests waiting, by why they wait.", "reason",
+             {{"capacity", number(stats.requests_waiting)}, {"deferred", 0}});
+  text.info("vllm:cache_config_info", "Information of the KV cache.",
+            {{"block_size", std::to_string(m.options.block_tokens)},
+             {"num_gpu_blocks", std::to_string(m.options.block_count)},
+             {"kv_cache_size_tokens", std::to_string(m.options.block_tokens * m.options.block_count)},
+             {"enable_prefix_caching", m.options.prefix_caching ? "True" : "False"}});
   text.gauge("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage.", stats.kv_cache_usage);
   text.counter("vllm:prefix_cache_queries", "Prompt tokens looked up in the prefix cache.",
                number(stats.prefix_queries));
   text.counter("vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache.",
                number(stats.prefix_hits));
+  text.counter("vllm:external_prefix_cache_queries",
+               "Prompt tokens looked up in other servers' caches: none.", 0);
+  text.counter("vllm:external_prefix_cache_hits", "Prompt tokens found in other servers' caches: none.", 0);
   text.counter("vllm:num_preemptions", "Cumulative number of preemptions from the engine.",
                number(stats.preemptions));
   text.counter("vllm:prompt_tokens", "Number of prefill tokens processed.", number(stats.prompt_tokens));
+  text.counter("vllm:prompt_tokens_by_source", "Number of prompt tokens by where they came from.", "source",
+               {{"local_compute", number(stats.prompt_tokens - stats.prefix_hits)},
+                {"local_cache_hit", number(stats.prefix_hits)},
+                {"external_kv_transfer", 0}});
   text.counter("vllm:prompt_tokens_cached",
                "Prompt tokens of finished requests that came from the prefix cache.",
                number(m.prompt_tokens_cached.load()));

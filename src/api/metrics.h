@@ -14,6 +14,9 @@ namespace minimax::api {
 struct MetricsOptions {
   std::string model_name;          // the label of every series
   int64_t context_tokens_max = 0;  // end of the token-count histograms
+  int64_t block_tokens = 0;        // of the KV cache, as all that follow
+  int64_t block_count = 0;
+  bool prefix_caching = true;
 };
 
 // Threads: the observer's calls from the engine thread, the others from any; none waits for a lock.

@@ -48,7 +48,7 @@ TEST(HistogramTest, TokenCountsGrowByOneTwoFive) {
 }
 
 TEST(MetricsTest, BucketsAreCumulativeAndEndWithAll) {
-  Metrics metrics({"m", 1000});
+  Metrics metrics({.model_name = "m", .context_tokens_max = 1000});
   metrics.on_next_token(700);  // 0.7 ms
   metrics.on_next_token(700);
   metrics.on_next_token(30000);
@@ -76,7 +76,7 @@ TEST(MetricsTest, KeepsThePeersEdges) {
 }
 
 TEST(MetricsTest, SplitsTheTimeOfARequest) {
-  Metrics metrics({"m", 1000});
+  Metrics metrics({.model_name = "m", .context_tokens_max = 1000});
   metrics.on_finished({.finish = engine::FinishReason::kStop,
                        .prompt_tokens = 100,
                        .cached_tokens = 64,
@@ -97,7 +97,7 @@ TEST(MetricsTest, SplitsTheTimeOfARequest) {
 }
 
 TEST(MetricsTest, ARequestCutShortLeavesNoFalseTimes) {
-  Metrics metrics({"m", 1000});
+  Metrics metrics({.model_name = "m", .context_tokens_max = 1000});
   metrics.on_finished(
       {.finish = engine::FinishReason::kCancelled, .prompt_tokens = 10, .arrival_us = 5000000});
   EXPECT_EQ(value_of(metrics.text({}), "vllm:request_queue_time_seconds_count" + kLabels), "0.0");
@@ -109,7 +109,7 @@ TEST(MetricsTest, ShowsTheEnginesCounters) {
   stats.requests_running = 3;
   stats.kv_cache_usage = 0.25;
   stats.generation_tokens = 123456789;
-  Metrics metrics({"m", 1000});
+  Metrics metrics({.model_name = "m", .context_tokens_max = 1000});
   metrics.on_sample_finished("stop");
   metrics.on_sample_finished("stop");
   metrics.on_sample_finished("abort");
@@ -127,6 +127,25 @@ TEST(MetricsTest, ShowsTheEnginesCounters) {
 TEST(MetricsTest, LabelsAreEscaped) {
   const std::string text = Metrics({"a\"b\\c\nd", 10}).text({});
   EXPECT_NE(text.find(R"(model_name="a\"b\\c\nd")"), std::string::npos);
+}
+
+TEST(MetricsTest, TellsWhereTokensCameFromAndWhyRequestsWait) {
+  engine::Stats stats;
+  stats.requests_waiting = 4;
+  stats.prompt_tokens = 100;
+  stats.prefix_hits = 64;
+  const std::string text =
+      Metrics({.model_name = "m", .context_tokens_max = 1000, .block_tokens = 16, .block_count = 5})
+          .text(stats);
+  const std::string labels = "{model_name=\"m\",engine=\"0\",";
+  EXPECT_EQ(value_of(text, "vllm:num_requests_waiting_by_reason" + labels + "reason=\"capacity\"}"), "4.0");
+  EXPECT_EQ(value_of(text, "vllm:prompt_tokens_by_source_total" + labels + "source=\"local_compute\"}"),
+            "36.0");
+  EXPECT_EQ(value_of(text, "vllm:prompt_tokens_by_source_total" + labels + "source=\"local_cache_hit\"}"),
+            "64.0");
+  EXPECT_NE(text.find("vllm:cache_config_info{engine=\"0\",block_size=\"16\",num_gpu_blocks=\"5\","
+                      "kv_cache_size_tokens=\"80\",enable_prefix_caching=\"True\"} 1"),
+            std::string::npos);
 }
 
 }  // namespace

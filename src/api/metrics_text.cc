@@ -66,11 +66,29 @@ void MetricsText::counter(std::string_view name, std::string_view help, std::str
                           const std::vector<std::pair<std::string, double>>& values) {
   const std::string full = std::string(name) + "_total";
   head(full, help, "counter");
+  labelled(full, label, values);
+}
+
+void MetricsText::gauge(std::string_view name, std::string_view help, std::string_view label,
+                        const std::vector<std::pair<std::string, double>>& values) {
+  head(name, help, "gauge");
+  labelled(name, label, values);
+}
+
+void MetricsText::labelled(std::string_view name, std::string_view label,
+                           const std::vector<std::pair<std::string, double>>& values) {
   for (const auto& [value_of_label, value] : values) {
     Labels labels = labels_;
     labels.emplace_back(label, value_of_label);
-    series(full, labels, value);
+    series(name, labels, value);
   }
+}
+
+void MetricsText::info(std::string_view name, std::string_view help, const Labels& facts) {
+  head(name, help, "gauge");
+  Labels labels{{"engine", "0"}};
+  labels.insert(labels.end(), facts.begin(), facts.end());
+  series(name, labels, 1);
 }
 
 void MetricsText::histogram(std::string_view name, std::string_view help, const Histogram& histogram) {
@@ -105,6 +123,12 @@ void append_process_metrics(MetricsText& text) {
     text.process_gauge("process_resident_memory_bytes", "Resident memory size in bytes.",
                        static_cast<double>(resident_pages) * static_cast<double>(sysconf(_SC_PAGESIZE)));
   }
+  text.process_gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.",
+                     static_cast<double>(pages) * static_cast<double>(sysconf(_SC_PAGESIZE)));
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+    text.process_gauge("process_max_fds", "Maximum number of open file descriptors.",
+                       static_cast<double>(files.rlim_cur));
   rusage usage{};
   if (getrusage(RUSAGE_SELF, &usage) == 0) {
     const auto seconds = [](const timeval& t) {

@@ -19,6 +19,11 @@ class MetricsText {
 
   // `help` is one line. Counters get the suffix _total where they have none.
   void gauge(std::string_view name, std::string_view help, double value);
+  void gauge(std::string_view name, std::string_view help, std::string_view label,
+             const std::vector<std::pair<std::string, double>>& values);
+  // Facts as labels of a series that is always 1. Without the labels of the others but `engine`, as in the
+  // peer.
+  void info(std::string_view name, std::string_view help, const Labels& facts);
   void counter(std::string_view name, std::string_view help, double value);
   // One series a value of the label.
   void counter(std::string_view name, std::string_view help, std::string_view label,
@@ -33,6 +38,8 @@ class MetricsText {
  private:
   void head(std::string_view name, std::string_view help, std::string_view type);
   void series(std::string_view name, const Labels& more, double value);
+  void labelled(std::string_view name, std::string_view label,
+                const std::vector<std::pair<std::string, double>>& values);
 
   Labels labels_;
   std::string out_;

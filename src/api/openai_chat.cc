@@ -1,5 +1,8 @@
 #include "api/openai_chat.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "api/errors.h"
@@ -12,6 +15,12 @@ constexpr std::string_view kDone = "[DONE]";
 
 Json ids_json(const std::vector<tokenizer::TokenId>& ids) {
   Json::Array out(ids.begin(), ids.end());
+  return Json(std::move(out));
+}
+
+Json ids_json(const std::vector<chat::TokenInfo>& tokens) {
+  Json::Array out;
+  for (const chat::TokenInfo& token : tokens) out.emplace_back(token.id);
   return Json(std::move(out));
 }
 
@@ -57,6 +66,11 @@ std::string_view finish_reason(const chat::Finish& finish) {
       break;
   }
   return "error";
+}
+
+Failure failure_of(const chat::Finish& finish) {
+  if (finish.error_kind != FailureKind::kInternal) return {finish.error_kind, finish.error, {}};
+  return {FailureKind::kInternal, "The generation failed: " + finish.error, {}};
 }
 
 Json stop_reason(const chat::Finish& finish) {
@@ -159,11 +173,11 @@ bool ChatCall::poll(std::vector<Event>& events) {
   const bool more = session_->poll(updates_);
   for (chat::Update& update : updates_) {
     take(update, events);
-    if (!error_.empty()) {
+    if (failure_) {
       // One sample that failed fails the request; the others are cancelled with the session.
       record_->finish(session_->usage(), "error");
       if (streams()) {
-        events.push_back(error_event({FailureKind::kInternal, error_, {}}));
+        events.push_back(error_event(*failure_));
         events.emplace_back(kDone);
       }
       session_.reset();
@@ -187,7 +201,7 @@ void ChatCall::take(chat::Update& update, std::vector<Event>& events) {
   if (update.finish && request_.named_call) update.finish->any_calls = false;
   if (update.finish) record_->sample_finished(update.finish->reason);
   if (update.finish && update.finish->reason == engine::FinishReason::kError) {
-    error_ = "The generation failed: " + update.finish->error;
+    failure_ = failure_of(*update.finish);
     return;
   }
   if (update.finish && request_.generation.parser && request_.generation.parser->tool_calls) {
@@ -198,13 +212,8 @@ void ChatCall::take(chat::Update& update, std::vector<Event>& events) {
     stream_update(update, events);
   } else {
     choice.message.add(update.delta);
-    if (show_logprobs_) {
-      for (const chat::TokenInfo& token : update.tokens) {
-        if (token.has_logprobs) choice.logprobs.push_back(chat_logprob(token, style_));
-      }
-    }
-    if (show_token_ids_) {
-      for (const chat::TokenInfo& token : update.tokens) choice.token_ids.push_back(token.id);
+    if (show_logprobs_ || show_token_ids_) {
+      std::ranges::move(update.tokens, std::back_inserter(choice.shown));
     }
   }
   if (update.finish) choice.finish = std::move(update.finish);
@@ -261,14 +270,6 @@ void ChatCall::begin_stream(std::vector<Event>& events) {
   }
 }
 
-Json ChatCall::logprob_items(const chat::Update& update) const {
-  Json items = Json::array();
-  for (const chat::TokenInfo& token : update.tokens) {
-    if (token.has_logprobs) items.push_back(chat_logprob(token, style_));
-  }
-  return items;
-}
-
 void ChatCall::stream_update(const chat::Update& update, std::vector<Event>& events) {
   const Choice& choice = choices_[static_cast<size_t>(update.sample_idx)];
   const std::string members = delta_members(update.delta, request_.include_reasoning);
@@ -277,7 +278,7 @@ void ChatCall::stream_update(const chat::Update& update, std::vector<Event>& eve
   if (members.empty() && !update.finish && !tells_tokens) return;
   std::string out = fmt::format("{{\"index\":{},\"delta\":{{{}}},\"logprobs\":", update.sample_idx, members);
   if (show_logprobs_ && !update.tokens.empty()) {
-    append_json(out, Json::object({{"content", logprob_items(update)}}));
+    append_chat_logprobs(out, update.tokens, style_);
   } else {
     out += "null";
   }
@@ -288,10 +289,8 @@ void ChatCall::stream_update(const chat::Update& update, std::vector<Event>& eve
     out += ",\"finish_reason\":null";
   }
   if (show_token_ids_) {
-    std::vector<tokenizer::TokenId> ids;
-    for (const chat::TokenInfo& token : update.tokens) ids.push_back(token.id);
     out += ",\"token_ids\":";
-    append_json(out, ids_json(ids));
+    append_json(out, ids_json(update.tokens));
   }
   out += '}';
   events.push_back(chunk(out, running_usage(choice.tokens)));
@@ -308,42 +307,58 @@ void ChatCall::end_stream(std::vector<Event>& events) {
 // ---------------------------------------------------------------------------------------------------------------
 // Whole.
 
-Json ChatCall::choice_json(size_t index) {
-  Choice& choice = choices_[index];
-  Json out = Json::object({{"index", static_cast<int64_t>(index)}});
-  out.set("message", choice.message.message(request_.role, request_.include_reasoning,
-                                            request_.generation.parser.has_value()));
-  out.set("logprobs", show_logprobs_ ? Json::object({{"content", std::move(choice.logprobs)}}) : Json());
-  out.set("finish_reason", choice.finish ? Json(finish_reason(*choice.finish)) : Json());
-  out.set("stop_reason", choice.finish ? stop_reason(*choice.finish) : Json());
-  out.set("token_ids", show_token_ids_ ? ids_json(choice.token_ids) : Json());
-  return out;
+// Written piece by piece: log-probabilities of many samples would be a large tree of JSON.
+void ChatCall::append_choice(std::string& out, size_t index) const {
+  const Choice& choice = choices_[index];
+  out += fmt::format("{{\"index\":{},\"message\":", index);
+  append_json(out, choice.message.message(request_.role, request_.include_reasoning,
+                                          request_.generation.parser.has_value()));
+  out += ",\"logprobs\":";
+  if (show_logprobs_) {
+    append_chat_logprobs(out, choice.shown, style_);
+  } else {
+    out += "null";
+  }
+  out += ",\"finish_reason\":";
+  append_json(out, choice.finish ? Json(finish_reason(*choice.finish)) : Json());
+  out += ",\"stop_reason\":";
+  append_json(out, choice.finish ? stop_reason(*choice.finish) : Json());
+  out += ",\"token_ids\":";
+  append_json(out, show_token_ids_ ? ids_json(choice.shown) : Json());
+  out += '}';
 }
 
 Reply ChatCall::reply() {
-  if (!error_.empty()) return error_reply(500, error_);
-  Json choices = Json::array();
-  for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(choice_json(i));
+  if (failure_) return error_reply(*failure_);
   const bool reasoning = options_.reasoning != chat::ReasoningFormat::kNone;
-  Json body =
-      Json::object({{"id", record_->id()},
-                    {"object", "chat.completion"},
-                    {"created", created_},
-                    {"model", options_.served_names.front()},
-                    {"choices", std::move(choices)},
-                    {"service_tier", nullptr},
-                    {"system_fingerprint", nullptr},
-                    {"usage", usage_json(session_->usage(), options_.prompt_tokens_details, reasoning)}});
-  const auto& prompt = request_.generation.request.prompt;
-  body.set("prompt_logprobs",
-           request_.params.prompt_logprobs >= 0
-               ? prompt_logprobs_json(prompt, session_->prompt_info().prompt_logprobs, style_.tokenizer)
-               : Json());
-  body.set("prompt_token_ids", request_.params.return_token_ids ? ids_json(prompt) : Json());
-  if (request_.return_prompt_text) body.set("prompt_text", request_.prompt_text);
-  body.set("kv_transfer_params", nullptr);
   Reply reply;
-  reply.body = to_string(body);
+  std::string& out = reply.body;
+  out += "{\"id\":";
+  append_json_string(out, record_->id());
+  out += fmt::format(",\"object\":\"chat.completion\",\"created\":{},\"model\":", created_);
+  append_json_string(out, options_.served_names.front());
+  out += ",\"choices\":[";
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    if (i > 0) out += ',';
+    append_choice(out, i);
+    choices_[i] = {};
+  }
+  out += "],\"service_tier\":null,\"system_fingerprint\":null,\"usage\":";
+  append_json(out, usage_json(session_->usage(), options_.prompt_tokens_details, reasoning));
+  const auto& prompt = request_.generation.request.prompt;
+  out += ",\"prompt_logprobs\":";
+  if (request_.params.prompt_logprobs >= 0) {
+    append_prompt_logprobs(out, prompt, session_->prompt_info().prompt_logprobs, style_.tokenizer);
+  } else {
+    out += "null";
+  }
+  out += ",\"prompt_token_ids\":";
+  append_json(out, request_.params.return_token_ids ? ids_json(prompt) : Json());
+  if (request_.return_prompt_text) {
+    out += ",\"prompt_text\":";
+    append_json_string(out, request_.prompt_text);
+  }
+  out += ",\"kv_transfer_params\":null}";
   return reply;
 }
 

@@ -2,6 +2,7 @@
 // POST /v1/chat/completions, the answer: what the session says to chunks or one message.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace minimax::api {
 
 // "stop", "length", "tool_calls", "abort". A call cut off by the length stays "length": it is not complete.
 std::string_view finish_reason(const chat::Finish& finish);
+
+// What to tell the client of a sample that ended with an error.
+Failure failure_of(const chat::Finish& finish);
 
 // null, a token id or a string.
 Json stop_reason(const chat::Finish& finish);
@@ -53,8 +57,7 @@ class ChatCall : public Pending {
  private:
   struct Choice {
     MessageBuilder message;
-    Json logprobs = Json::array();
-    std::vector<tokenizer::TokenId> token_ids;
+    std::vector<chat::TokenInfo> shown;  // tokens whose log-probabilities or ids are told at the end
     std::optional<chat::Finish> finish;
     int64_t tokens = 0;
     int64_t calls = 0;
@@ -66,8 +69,7 @@ class ChatCall : public Pending {
   void end_stream(std::vector<Event>& events);
   std::string chunk(std::string_view choices, const Json& usage, std::string_view more = {}) const;
   Json running_usage(int64_t completion_tokens) const;
-  Json logprob_items(const chat::Update& update) const;
-  Json choice_json(size_t index);
+  void append_choice(std::string& out, size_t index) const;
 
   ChatRequest request_;
   std::unique_ptr<chat::Session> session_;
@@ -81,7 +83,7 @@ class ChatCall : public Pending {
   bool begun_ = false;
   std::vector<Choice> choices_;
   std::vector<chat::Update> updates_;
-  std::string error_;
+  std::optional<Failure> failure_;
 };
 
 }  // namespace minimax::api

@@ -49,14 +49,19 @@ struct Prompt {
 };
 
 Prompt read_prompt(Fields& fields, const Json& value, const std::string& place, const RequestContext& context,
-                   bool echo) {
+                   const GenerationParams& params) {
   Prompt prompt;
   if (value.is_string()) {
+    const Status fits = check_prompt_bytes(params, std::ssize(value.as_string()), context);
+    if (!fits.ok()) {
+      fields.adopt(fits.failure());
+      return {};
+    }
     prompt.text = value.as_string();
     prompt.ids = context.tokenizer.encode(prompt.text, true);
   } else if (value.is_array()) {
     prompt.ids = read_ids(fields, value.as_array(), place, context);
-    if (echo) prompt.text = context.tokenizer.decode(prompt.ids, false);
+    if (params.echo) prompt.text = context.tokenizer.decode(prompt.ids, false);
   } else {
     fields.fail("prompt",
                 fmt::format("{} must be a string or a list of token ids, not {}.", place, value.type_name()));
@@ -65,7 +70,8 @@ Prompt read_prompt(Fields& fields, const Json& value, const std::string& place, 
 }
 
 // A string, a list of strings, a list of ids or a list of lists of ids.
-std::vector<Prompt> read_prompts(Fields& fields, const RequestContext& context, bool echo) {
+std::vector<Prompt> read_prompts(Fields& fields, const RequestContext& context,
+                                 const GenerationParams& params) {
   std::vector<Prompt> prompts;
   const Json* value = fields.any("prompt");
   if (value == nullptr) {
@@ -76,14 +82,14 @@ std::vector<Prompt> read_prompts(Fields& fields, const RequestContext& context, 
   if (value->is_array() && value->as_array().empty()) {
     fields.fail("prompt", "prompt must not be an empty list.");
   } else if (!list) {
-    prompts.push_back(read_prompt(fields, *value, "prompt", context, echo));
+    prompts.push_back(read_prompt(fields, *value, "prompt", context, params));
   } else if (static_cast<int64_t>(value->as_array().size()) > context.options.prompts_max) {
     fields.fail("prompt", fmt::format("The request has {} prompts; the limit is {} (prompts_max).",
                                       value->as_array().size(), context.options.prompts_max));
   } else {
     for (size_t i = 0; i < value->as_array().size() && fields.ok(); ++i) {
       prompts.push_back(
-          read_prompt(fields, value->as_array()[i], fmt::format("prompt[{}]", i), context, echo));
+          read_prompt(fields, value->as_array()[i], fmt::format("prompt[{}]", i), context, params));
     }
   }
   return prompts;
@@ -115,7 +121,7 @@ Result<CompletionRequest> read_completion_request(const Json& body, const Reques
     request.params.max_tokens = 1;
   }
   read_logprobs(fields, context, request);
-  std::vector<Prompt> prompts = read_prompts(fields, context, request.params.echo);
+  std::vector<Prompt> prompts = read_prompts(fields, context, request.params);
   if (!fields.ok()) return fields.failure();
   log_unread(fields, "/v1/completions");
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -162,9 +168,9 @@ bool CompletionCall::poll(std::vector<Event>& events) {
     for (const chat::Update& update : updates_) {
       if (update.finish) record_->sample_finished(update.finish->reason);
       if (update.finish && update.finish->reason == engine::FinishReason::kError) {
-        error_ = "The generation failed: " + update.finish->error;
+        failure_ = failure_of(*update.finish);
         if (streams()) {
-          events.push_back(error_event({FailureKind::kInternal, error_, {}}));
+          events.push_back(error_event(*failure_));
           events.emplace_back("[DONE]");
         }
         end("error");
@@ -245,7 +251,11 @@ std::string CompletionCall::chunk(size_t prompt_idx, size_t index, bool first) {
   out += fmt::format("{{\"index\":{},\"text\":", index);
   append_json_string(out, choice.text);
   out += ",\"logprobs\":";
-  append_json(out, choice.logprobs.empty() ? Json() : choice.logprobs.take());
+  if (choice.logprobs.empty()) {
+    out += "null";
+  } else {
+    choice.logprobs.take(out);
+  }
   out += ",\"finish_reason\":";
   append_json(out, choice.finish ? Json(finish_reason(*choice.finish)) : Json());
   out += ",\"stop_reason\":";
@@ -272,22 +282,34 @@ std::string CompletionCall::chunk(size_t prompt_idx, size_t index, bool first) {
   return out;
 }
 
-Json CompletionCall::choice_json(size_t prompt_idx, size_t index) {
+// Written piece by piece: log-probabilities of many samples would be a large tree of JSON.
+void CompletionCall::append_choice(std::string& out, size_t prompt_idx, size_t index) {
   Choice& choice = choices_[index];
   const std::vector<TokenId>& prompt = request_.prompts[prompt_idx].generation.request.prompt;
-  Json out = Json::object({{"index", static_cast<int64_t>(index)},
-                           {"text", choice.text},
-                           {"logprobs", request_.logprobs ? choice.logprobs.take() : Json()},
-                           {"finish_reason", choice.finish ? Json(finish_reason(*choice.finish)) : Json()},
-                           {"stop_reason", choice.finish ? stop_reason(*choice.finish) : Json()}});
-  out.set("token_ids", request_.params.return_token_ids ? ids_json(choice.token_ids) : Json());
-  out.set("prompt_logprobs",
-          request_.params.prompt_logprobs >= 0
-              ? prompt_logprobs_json(prompt, sessions_[prompt_idx]->prompt_info().prompt_logprobs,
-                                     style_.tokenizer)
-              : Json());
-  out.set("prompt_token_ids", request_.params.return_token_ids ? ids_json(prompt) : Json());
-  return out;
+  out += fmt::format("{{\"index\":{},\"text\":", index);
+  append_json_string(out, choice.text);
+  out += ",\"logprobs\":";
+  if (request_.logprobs) {
+    choice.logprobs.take(out);
+  } else {
+    out += "null";
+  }
+  out += ",\"finish_reason\":";
+  append_json(out, choice.finish ? Json(finish_reason(*choice.finish)) : Json());
+  out += ",\"stop_reason\":";
+  append_json(out, choice.finish ? stop_reason(*choice.finish) : Json());
+  out += ",\"token_ids\":";
+  append_json(out, request_.params.return_token_ids ? ids_json(choice.token_ids) : Json());
+  out += ",\"prompt_logprobs\":";
+  if (request_.params.prompt_logprobs >= 0) {
+    append_prompt_logprobs(out, prompt, sessions_[prompt_idx]->prompt_info().prompt_logprobs,
+                           style_.tokenizer);
+  } else {
+    out += "null";
+  }
+  out += ",\"prompt_token_ids\":";
+  append_json(out, request_.params.return_token_ids ? ids_json(prompt) : Json());
+  out += '}';
 }
 
 chat::Usage CompletionCall::total_usage() const {
@@ -302,21 +324,18 @@ chat::Usage CompletionCall::total_usage() const {
 }
 
 Reply CompletionCall::reply() {
-  if (!error_.empty()) return error_reply(500, error_);
-  Json choices = Json::array();
+  if (failure_) return error_reply(*failure_);
   const auto n = static_cast<size_t>(request_.params.n);
-  for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(choice_json(i / n, i));
-  const Json body = Json::object({{"id", record_->id()},
-                                  {"object", "text_completion"},
-                                  {"created", created_},
-                                  {"model", options_.served_names.front()},
-                                  {"choices", std::move(choices)},
-                                  {"service_tier", nullptr},
-                                  {"system_fingerprint", nullptr},
-                                  {"usage", usage_json(total_usage(), options_.prompt_tokens_details, false)},
-                                  {"kv_transfer_params", nullptr}});
   Reply reply;
-  reply.body = to_string(body);
+  std::string& out = reply.body;
+  out += chunk_head_;
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    if (i > 0) out += ',';
+    append_choice(out, i / n, i);
+  }
+  out += "],\"service_tier\":null,\"system_fingerprint\":null,\"usage\":";
+  append_json(out, usage_json(total_usage(), options_.prompt_tokens_details, false));
+  out += ",\"kv_transfer_params\":null}";
   return reply;
 }
 

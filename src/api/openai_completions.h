@@ -58,7 +58,7 @@ class CompletionCall : public Pending {
   void add_tokens(const chat::Update& update, Choice& choice);
   // Moves what the choice has gathered since the last chunk into one.
   std::string chunk(size_t prompt_idx, size_t index, bool first);
-  Json choice_json(size_t prompt_idx, size_t index);
+  void append_choice(std::string& out, size_t prompt_idx, size_t index);
   chat::Usage total_usage() const;
   void end(std::string_view reason);
 
@@ -72,7 +72,7 @@ class CompletionCall : public Pending {
   std::string chunk_head_;
   std::vector<Choice> choices_;
   std::vector<chat::Update> updates_;
-  std::string error_;
+  std::optional<Failure> failure_;
   bool ended_ = false;
 };
 

@@ -34,7 +34,6 @@ constexpr std::array kRefused{
     Refused{"guided_regex", kOldGuidance},
     Refused{"guided_choice", kOldGuidance},
     Refused{"guided_grammar", kOldGuidance},
-    Refused{"thinking_token_budget", "a budget for thinking is not available in this version."},
     Refused{"logprob_token_ids", "not available in this version; ask for logprobs and top_logprobs."},
     Refused{"kv_transfer_params", "KV transfer between servers is not offered."},
     Refused{"ec_transfer_params", "transfer between servers is not offered."},
@@ -231,6 +230,10 @@ void read_routing(Fields& fields, const RequestContext& context, GenerationParam
   if (params.request_id.size() > kRequestIdBytesMax) {
     fields.fail("request_id", fmt::format("request_id may have {} bytes at most.", kRequestIdBytesMax));
   }
+  // It is a line's part in the log and a header of the answer.
+  if (std::ranges::any_of(params.request_id, [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
+    fields.fail("request_id", "request_id must not hold control characters.");
+  }
   if (!context.header_id.empty()) params.request_id = context.header_id;
   if (params.request_id.empty()) params.request_id = make_request_id();
   fields.string("user");  // for the client's own records
@@ -276,7 +279,20 @@ GenerationParams read_generation_params(Fields& fields, const RequestContext& co
   read_answer_options(fields, context, params);
   read_routing(fields, context, params);
   params.constraint = read_constraint(fields);
+  const std::optional<int64_t> budget = fields.integer("thinking_token_budget", -1, kInt32Max);
+  if (budget && *budget >= 0) params.thinking_token_budget = budget;  // -1: no limit, as in the peer
   return params;
+}
+
+Status check_prompt_bytes(const GenerationParams& params, int64_t bytes, const RequestContext& context) {
+  const int64_t tokens_min = bytes / std::max<int64_t>(1, context.tokenizer.token_bytes_max());
+  if (params.truncate_prompt_tokens || tokens_min < context.context_tokens_max) return {};
+  return invalid(
+      fmt::format("The prompt has {} bytes, so at least {} tokens, and this model's context ends at {} "
+                  "(--max-model-len), the answer included. Shorten the prompt, or let truncate_prompt_tokens "
+                  "cut it.",
+                  bytes, tokens_min, context.context_tokens_max),
+      params.prompt_field);
 }
 
 Result<chat::GenerationRequest> make_generation(const GenerationParams& params, std::vector<TokenId> prompt,

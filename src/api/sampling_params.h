@@ -47,6 +47,7 @@ struct GenerationParams {
   int32_t priority = 0;
   std::string cache_salt;
   std::optional<RequestedConstraint> constraint;
+  std::optional<int64_t> thinking_token_budget;
   std::string request_id;                 // without the prefix of the endpoint
   std::string prompt_field = "messages";  // named when the prompt is too long
 
@@ -70,6 +71,10 @@ void read_model(Fields& fields, const ServiceOptions& options);
 
 // A number of log-probabilities: -1 asks for all. Checks --max-logprobs.
 int32_t logprob_count(Fields& fields, std::string_view name, int64_t wanted, const RequestContext& context);
+
+// Refuses a text that cannot fit the context even if all its tokens were the longest there are: reading it
+// would take time for nothing. Not if truncate_prompt_tokens cuts the prompt.
+Status check_prompt_bytes(const GenerationParams& params, int64_t bytes, const RequestContext& context);
 
 // The prompt cut and checked against the context, the number of tokens to generate settled.
 // `default_max_tokens`: of requests that name none; nothing: what the context leaves. Above either stands

@@ -57,6 +57,7 @@ struct ServiceOptions {
   int64_t prompts_max = 256;     // prompts of one completions request
   int64_t messages_max = 65536;  // of one chat request
   int64_t tools_max = 1024;
+  int64_t tokenize_bytes_max = 8 << 20;  // text of /tokenize and /v1/messages/count_tokens
 
   // --- responses that are stored (POST /v1/responses)
   int64_t response_store_bytes = 256 << 20;  // --response-store-bytes; 0: none is stored

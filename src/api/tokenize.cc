@@ -11,11 +11,20 @@ namespace {
 
 using tokenizer::TokenId;
 
+Status check_bytes(int64_t bytes, const RequestContext& context) {
+  if (bytes <= context.options.tokenize_bytes_max) return {};
+  return Failure{FailureKind::kTooLarge,
+                 fmt::format("The text has {} bytes; the limit is {} (tokenize_bytes_max).", bytes,
+                             context.options.tokenize_bytes_max),
+                 {}};
+}
+
 Result<std::vector<TokenId>> prompt_ids(Fields& fields, const RequestContext& context) {
   if (fields.any("messages") == nullptr) {
     const std::optional<std::string> prompt = fields.string("prompt");
     if (!prompt) fields.fail("prompt", "The request has neither prompt nor messages.");
     if (!fields.ok()) return fields.failure();
+    if (const Status fits = check_bytes(std::ssize(*prompt), context); !fits.ok()) return fits.failure();
     return context.tokenizer.encode(*prompt, true);
   }
   return chat_prompt_ids(fields, context);
@@ -31,6 +40,7 @@ Result<std::vector<TokenId>> chat_prompt_ids(Fields& fields, const RequestContex
   if (!fields.ok()) return fields.failure();
   const Result<std::vector<chat::Segment>> segments = render_prompt(conversation, options);
   if (!segments.ok()) return segments.failure();
+  if (const Status fits = check_bytes(bytes_of(*segments), context); !fits.ok()) return fits.failure();
   return chat::encode(context.tokenizer, *segments);
 }
 

@@ -6,7 +6,7 @@
 
 namespace minimax::api {
 
-// The prompt of a chat request, whatever its length.
+// The prompt of a chat request, whatever the context; kTooLarge beyond tokenize_bytes_max.
 Result<std::vector<tokenizer::TokenId>> chat_prompt_ids(Fields& fields, const RequestContext& context);
 
 // The prompt of a chat request as text and as ids, nothing generated: {"prompt", "prompt_token_ids", "count",

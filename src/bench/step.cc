@@ -34,8 +34,7 @@ int32_t largest(const std::vector<int32_t>& values) {
 
 // Positions a sequence comes to.
 int32_t tokens_max_of(const StepBenchOptions& options) {
-  return std::max(largest(options.contexts) + options.warmups + options.steps + 1,
-                  largest(options.prefills));
+  return std::max(largest(options.contexts) + options.warmups + options.steps + 1, largest(options.prefills));
 }
 
 void check_sizes(const model::ModelShape& shape, const StepBenchOptions& options) {
@@ -71,8 +70,7 @@ void check_options(const StepBenchOptions& options) {
 class Driver {
  public:
   Driver(const model::ModelView& model, const StepBenchOptions& options)
-      : options_(options),
-        tokens_max_(tokens_max_of(options)) {
+      : options_(options), tokens_max_(tokens_max_of(options)) {
     backend::ExecutorOptions own = options.executor;
     const model::ModelShape& shape = model.shape;
     const int32_t batch_max = std::max(1, largest(options.batches));
@@ -128,6 +126,7 @@ class Driver {
       batch_.samples.push_back({slot, slot, sampled_, -1});
     }
     const int64_t us = run(batch_);
+    read_bytes();
     for (const executor::SampledToken& token : result_.tokens)
       if (token.outcome == executor::SampleOutcome::kNotFinite)
         throw Error("bench step: the model's logits are not finite; nothing was measured");
@@ -146,6 +145,7 @@ class Driver {
     batch_.row_tokens = open.tokens;
     batch_.samples.push_back({rows - 1, 0, 0, -1});
     const int64_t us = run(batch_);
+    read_bytes();
     close(1);
     return us;
   }
@@ -156,19 +156,17 @@ class Driver {
     run(closing);
   }
 
-  // What the executor says that its last step read; 0 if it does not.
-  double bytes_of_last_step() const {
-    for (const auto& [name, value] : executor_->report()) {
-      if (name != "bytes read by the last step") continue;
-      int64_t bytes = 0;
-      std::from_chars(value.data(), value.data() + value.size(), bytes);
-      return static_cast<double>(bytes);
-    }
-    return 0;
-  }
+  // What the executor says that the last decode or prefill read; 0 if it does not.
+  double bytes_of_last_step() const { return static_cast<double>(step_bytes_); }
 
  private:
   static constexpr int32_t kPrefillRows = 256;  // of the chunks that build a context
+
+  void read_bytes() {
+    for (const auto& [name, value] : executor_->report()) {
+      if (name == kBytesReadName) std::from_chars(value.data(), value.data() + value.size(), step_bytes_);
+    }
+  }
 
   TokenId token_of(int32_t salt, int32_t place) const {
     const PhiloxBlock words =
@@ -204,6 +202,7 @@ class Driver {
   StepResult result_;
   int32_t position_ = 0;
   int32_t sampled_ = 0;
+  int64_t step_bytes_ = 0;
 };
 
 // Runs `step` (microseconds of one step) with a probe pass before each, and fills in what was measured.
@@ -291,7 +290,9 @@ std::vector<StepRecord> run_step_bench(const model::ModelView& model, const Step
   check_sizes(model.shape, options);
   Driver driver(model, options);
   backend::ReadProbe probe(options.executor, options.probe_bytes);
-  for (const auto& [name, value] : driver.executor().report()) print(fmt::format("{:28} {}", name, value));
+  for (const auto& [name, value] : driver.executor().report()) {
+    if (name != kBytesReadName) print(fmt::format("{:28} {}", name, value));
+  }
   print(fmt::format("{:8} {:>5} {:>8} {:>9} {:>9} {:>10} {:>8} {:>8} {:>7} {:>10}", "step", "rows", "context",
                     "ms", "ms min", "MB read", "GB/s", "roof", "share", "tokens/s"));
 

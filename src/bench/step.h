@@ -8,12 +8,16 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backend/factory.h"
 #include "model/tensors.h"
 
 namespace minimax::bench {
+
+// The line of an executor's report that counts its last step: beside facts of the whole run it says nothing.
+inline constexpr std::string_view kBytesReadName = "bytes read by the last step";
 
 struct StepBenchOptions {
   // name, arithmetic, isa, threads and block_tokens count; sizes are chosen here.
@@ -25,7 +29,7 @@ struct StepBenchOptions {
   int32_t steps = 20;  // timed, of each decode setting; prefills: at most 5
   int64_t probe_bytes = int64_t{1} << 30;
   int64_t memory_bytes_max = 0;  // for the KV cache on the host; 0: not checked
-  std::string model_name;  // for the records
+  std::string model_name;        // for the records
   std::string commit;
   std::filesystem::path results;  // JSON lines are appended here; empty: nowhere
 };

@@ -1,6 +1,7 @@
 #include "chat/guide.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 
@@ -20,11 +21,16 @@ class MachineGuide final : public engine::Guide {
  public:
   explicit MachineGuide(std::shared_ptr<const GuideOptions> options)
       : options_(std::move(options)),
-        thinking_(options_->after_thinking && !options_->free_text),
-        free_(options_->free_text),
-        config_(options_->machine->start()) {}
+        thinking_(options_->after_thinking),
+        free_(options_->free_text || options_->machine == nullptr),
+        thinking_left_(options_->thinking_tokens_max.value_or(std::numeric_limits<int64_t>::max())),
+        config_(options_->machine == nullptr ? grammar::ConfigId{} : options_->machine->start()) {}
 
   bool fill(std::span<uint32_t> mask) override {
+    if (thinking_ && thinking_left_ <= 0) {
+      set_bit(mask, *options_->think_end);
+      return true;
+    }
     if (free_) return false;
     if (thinking_) {
       std::ranges::fill(mask, ~0u);
@@ -55,9 +61,13 @@ class MachineGuide final : public engine::Guide {
 
   bool accept(TokenId token) override {
     if (thinking_) {
-      thinking_ = token != options_->think_end;
-      return true;
+      --thinking_left_;
+      // A call in the thinking ends it, for the parser too.
+      const bool calls = free_ && token == options_->tool_begin;
+      thinking_ = token != options_->think_end && !calls;
+      if (!calls) return true;
     }
+    if (options_->machine == nullptr) return true;
     grammar::Machine& machine = *options_->machine;
     if (free_) {
       free_ = token != options_->tool_begin;
@@ -78,6 +88,7 @@ class MachineGuide final : public engine::Guide {
     return free_;
   }
 
+  bool finished() const override { return !thinking_ && options_->machine == nullptr; }
   std::string_view error() const override { return error_; }
 
  private:
@@ -90,6 +101,7 @@ class MachineGuide final : public engine::Guide {
 
   const std::shared_ptr<const GuideOptions> options_;
   bool thinking_, free_;
+  int64_t thinking_left_;
   grammar::ConfigId config_;
   std::string refused_, error_;
 };

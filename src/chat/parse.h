@@ -22,13 +22,16 @@ enum class ReasoningFormat {
 // markers.
 enum class Marker : uint8_t { kUnknown, kText, kThinkBegin, kThinkEnd, kToolBegin, kToolEnd };
 
+// Shared by the samples of a request, each of which has a parser. May be nullptr: none.
+using SharedTools = std::shared_ptr<const std::vector<Tool>>;
+
 struct ParserOptions {
   ReasoningFormat reasoning = ReasoningFormat::kNone;
   bool tool_calls = false;          // a tool parser is set and the request has tools
   bool suppress_calls = false;      // tool_choice none: calls and their text vanish
   bool single_call = false;         // parallel_tool_calls false: only the first call counts
   bool starts_in_reasoning = true;  // the prompt ends inside <think>
-  std::vector<Tool> tools;          // names that may be called and the types of their parameters
+  SharedTools tools;                // names that may be called and the types of their parameters
 };
 
 struct ToolCallDelta {

@@ -51,12 +51,13 @@ ParserOptions with_tools(ReasoningFormat format = ReasoningFormat::kMinimaxM2) {
   ParserOptions options;
   options.reasoning = format;
   options.tool_calls = true;
-  options.tools = {
+  const std::vector<Tool> tools = {
       tool("get_weather", R"("city":{"type":"string"},"days":{"type":"integer"})"),
       tool(
           "write",
           R"("path":{"type":"string"},"text":{"type":"string"},"lines":{"type":"array","items":{"type":"integer"}})"),
       tool("now", "")};
+  options.tools = std::make_shared<const std::vector<Tool>>(tools);
   return options;
 }
 

@@ -34,7 +34,7 @@ PipelineOptions parsing(std::vector<Tool> tools = {}) {
   options.parser.emplace();
   options.parser->reasoning = ReasoningFormat::kMinimaxM2;
   options.parser->tool_calls = true;
-  options.parser->tools = std::move(tools);
+  options.parser->tools = std::make_shared<const std::vector<Tool>>(std::move(tools));
   return options;
 }
 

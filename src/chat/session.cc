@@ -45,7 +45,8 @@ Result<std::unique_ptr<Session>> Session::start(engine::Engine& engine, const to
   impl->include_stop = request.include_stop_str;
   impl->prompt_tokens = std::ssize(request.request.prompt);
   const PipelineOptions options{std::move(request.stop), request.include_stop_str,
-                                request.request.spec.min_tokens, request.skip_special_tokens, std::move(request.parser)};
+                                request.request.spec.min_tokens, request.skip_special_tokens,
+                                std::move(request.parser)};
   for (int32_t i = 0; i < request.request.n; ++i) {
     impl->samples.push_back({Pipeline(tokenizer, impl->markers, options), false});
   }
@@ -88,7 +89,7 @@ void Session::Impl::end(SampleState& sample, Finish& finish) {
 void Session::Impl::take(TokenEvent& event, std::vector<Update>& updates, size_t first) {
   deltas.clear();
   SampleState& sample = samples[static_cast<size_t>(event.sample_idx)];
-  Finish finish{event.finish, {}, false, std::move(event.error)};
+  Finish finish{event.finish, {}, false, std::move(event.error), event.error_kind};
   bool hidden = false;
   if (event.has_token) {
     ++completion_tokens;
@@ -108,8 +109,8 @@ void Session::Impl::take(TokenEvent& event, std::vector<Update>& updates, size_t
   if (finish.reason != FinishReason::kNone) end(sample, finish);
   Update& update = say(updates, first, event.sample_idx);
   if (event.has_token) {
-    update.tokens.push_back({event.token, event.has_logprobs, std::move(event.logprobs),
-                             sample.in_content && !hidden});
+    update.tokens.push_back(
+        {event.token, event.has_logprobs, std::move(event.logprobs), sample.in_content && !hidden});
   }
   if (finish.reason != FinishReason::kNone) update.finish = std::move(finish);
 }

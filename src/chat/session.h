@@ -39,7 +39,8 @@ struct Finish {
   // string.
   std::variant<std::monostate, tokenizer::TokenId, std::string> stop_reason;
   bool any_calls = false;  // the parser saw at least one tool call
-  std::string error;
+  std::string error;       // with kError
+  FailureKind error_kind = FailureKind::kInternal;
 };
 
 // What became known of one sample since the last poll.

@@ -124,10 +124,12 @@ bool ToolBlock::read_value(ParsedDelta& delta) {
 }
 
 void ToolBlock::begin_call(std::string name, ParsedDelta& delta) {
-  const auto known = std::ranges::find(options_.tools, name, &Tool::name);
-  tool_ = known == options_.tools.end() ? nullptr : &*known;
-  muted_ = options_.mute_all || (options_.single_call && next_index_ > 0) ||
-           (tool_ == nullptr && !options_.tools.empty());
+  static const std::vector<Tool> kNone;
+  const std::vector<Tool>& tools = options_.tools ? *options_.tools : kNone;
+  const auto known = std::ranges::find(tools, name, &Tool::name);
+  tool_ = known == tools.end() ? nullptr : &*known;
+  muted_ =
+      options_.mute_all || (options_.single_call && next_index_ > 0) || (tool_ == nullptr && !tools.empty());
   state_ = State::kInCall;
   values_ = 0;
   if (muted_) return;

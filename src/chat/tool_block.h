@@ -15,8 +15,8 @@ namespace minimax::chat {
 struct ToolBlockOptions {
   bool mute_all = false;     // tool_choice none
   bool single_call = false;  // parallel_tool_calls false
-  // Empty: any name is a call, all parameters are strings.
-  std::vector<Tool> tools;
+  // nullptr or empty: any name is a call, all parameters are strings.
+  SharedTools tools;
 };
 
 class ToolBlock {

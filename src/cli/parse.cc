@@ -101,7 +101,7 @@ chat::ParserOptions options_of(const Args& args) {
     if (!json.ok()) throw Error("{}: {}", *file, json.failure().message);
     auto tools = api::parse_tools(*json);
     if (!tools.ok()) throw Error("{}: {}: {}", *file, tools.failure().param, tools.failure().message);
-    options.tools = std::move(*tools);
+    options.tools = std::make_shared<const std::vector<chat::Tool>>(std::move(*tools));
   }
   return options;
 }
@@ -123,7 +123,10 @@ void parse_ids(const std::string& text, const std::string& file, const tokenizer
       throw Error("{}: {} is no token id of this tokenizer", file, to_string(item));
     }
     const auto id = static_cast<tokenizer::TokenId>(item.as_int64());
-    out.add(parser.push(decoder.push(id), marker_of(id)));
+    const chat::Marker marker = marker_of(id);
+    // Half a character before a marker can never be completed.
+    if (marker != chat::Marker::kText) out.add(parser.push(decoder.flush(), chat::Marker::kText));
+    out.add(parser.push(decoder.push(id), marker));
   }
   out.add(parser.push(decoder.flush(), chat::Marker::kText));
 }

@@ -1,5 +1,6 @@
 #include "cli/serve_options.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -33,9 +34,20 @@ void json_strings(const Args& args, std::string_view name, std::vector<std::stri
   }
 }
 
+// Keys of so many positions lie together in the CPU back-end's cache.
+constexpr int32_t kCpuBlockMultiple = 16;
+
 template <typename T>
 void integer(const Args& args, std::string_view name, int64_t min, int64_t max, T& out) {
   if (const std::optional<int64_t> value = args.integer(name, min, max)) out = static_cast<T>(*value);
+}
+
+// Values of the peer that this version does not take, with what there is to say of them.
+void refuse_values(const Args& args, std::string_view name, std::span<const std::string_view> values,
+                   std::string_view sentence) {
+  const std::optional<std::string> given = args.text(name);
+  if (given && std::ranges::find(values, *given) != values.end())
+    throw UsageError("{} {}: {}", name, *given, sentence);
 }
 
 void model_part(const Args& args, ServeOptions& out) {
@@ -49,6 +61,7 @@ void model_part(const Args& args, ServeOptions& out) {
     throw UsageError("which model? Give a directory, a hub name, or tiny");
   }
   out.model = flag ? *flag : args.positionals().front();
+  if (out.model.empty()) throw UsageError("the model's name is empty; give a directory, a hub name, or tiny");
   out.tokenizer_dir = args.text("--tokenizer").value_or("");
   out.revision = args.text("--revision").value_or("main");
   out.download_dir = args.text("--download-dir").value_or("");
@@ -59,6 +72,12 @@ void model_part(const Args& args, ServeOptions& out) {
   }
   out.max_model_len = args.integer("--max-model-len", -1, std::numeric_limits<int32_t>::max());
   if (out.max_model_len && *out.max_model_len == 0) throw UsageError("--max-model-len must not be 0");
+  constexpr std::array<std::string_view, 1> kDummy{"dummy"};
+  constexpr std::array<std::string_view, 5> kOtherDtypes{"half", "float16", "float", "float32", "fp16"};
+  refuse_values(args, "--load-format", kDummy,
+                "still to come; minimax synth writes a random checkpoint of any shape");
+  refuse_values(args, "--dtype", kOtherDtypes,
+                "the family was trained in bfloat16 and is computed in it; auto or bfloat16");
   args.choice("--load-format", kLoadFormats);
   args.choice("--dtype", kDtypes);
   out.quantization = args.choice("--quantization", kQuantizations).value_or("");
@@ -78,6 +97,12 @@ void server_part(const Args& args, const Environment& environment, ServeOptions&
   json_strings(args, "--allowed-headers", out.allowed_headers);
   out.allow_credentials = args.on("--allow-credentials");
   integer(args, "--max-request-bytes", 1024, int64_t{1} << 30, out.request_bytes_max);
+  integer(args, "--max-held-request-bytes", 1024, int64_t{1} << 40, out.held_request_bytes_max);
+  if (out.held_request_bytes_max < out.request_bytes_max) {
+    throw UsageError(
+        "--max-held-request-bytes is {}, less than one request may have ({}, --max-request-bytes)",
+        out.held_request_bytes_max, out.request_bytes_max);
+  }
   integer(args, "--response-store-bytes", 0, int64_t{1} << 40, out.response_store_bytes);
   integer(args, "--response-store-seconds", 1, int64_t{1} << 31, out.response_store_seconds);
   out.openapi = !args.on("--disable-fastapi-docs");
@@ -122,10 +147,16 @@ void engine_part(const Args& args, ServeOptions& out) {
   integer(args, "--max-waiting-requests", 1, 1 << 20, out.waiting_max);
   out.priority_scheduling = args.choice("--scheduling-policy", kPolicies).value_or("fcfs") == "priority";
   out.prefix_caching = args.on("--enable-prefix-caching", true);
+  out.backend = args.choice("--backend", kBackends).value_or(out.backend);
   integer(args, "--block-size", 1, 1024, out.block_tokens);
+  if (out.backend == "cpu" && out.block_tokens % kCpuBlockMultiple != 0) {
+    throw UsageError("--block-size must be a multiple of {} on the CPU, but is {}", kCpuBlockMultiple,
+                     out.block_tokens);
+  }
+  constexpr std::array<std::string_view, 5> kFp8{"fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla"};
+  refuse_values(args, "--kv-cache-dtype", kFp8, "still to come; the KV cache is bfloat16");
   args.choice("--kv-cache-dtype", kKvDtypes);
   out.kv_bytes = args.integer("--kv-cache-memory-bytes", 1, std::numeric_limits<int64_t>::max());
-  out.backend = args.choice("--backend", kBackends).value_or(out.backend);
   integer(args, "--threads", 1, 1024, out.threads);
   out.isa = args.choice("--cpu-isa", kIsas).value_or("");
   out.arithmetic = args.choice("--linear-precision", kArithmetics).value_or("");

@@ -27,6 +27,7 @@ struct ServeOptions {
   std::vector<std::string> allowed_origins{"*"}, allowed_methods{"*"}, allowed_headers{"*"};
   bool allow_credentials = false;
   int64_t request_bytes_max = 32 << 20;
+  int64_t held_request_bytes_max = int64_t{1} << 30;
   double request_timeout_s = 60;
   double shutdown_timeout_s = 30;
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "bench/step.h"
 #include "cli/model_location.h"
 #include "cli/model_text.h"
 #include "model/plan.h"
@@ -18,8 +19,8 @@ namespace {
 model::GenerationConfig overrides(const Json& given) {
   constexpr std::string_view kFlag = "--override-generation-config";
   if (!given.is_object()) return {};
-  constexpr std::array<std::string_view, 6> kNames = {"temperature", "top_p", "top_k",
-                                                      "min_p", "repetition_penalty", "max_new_tokens"};
+  constexpr std::array<std::string_view, 6> kNames = {"temperature",        "top_p",         "top_k", "min_p",
+                                                      "repetition_penalty", "max_new_tokens"};
   for (const auto& [name, value] : given.as_object()) {
     if (std::ranges::find(kNames, name) == kNames.end()) {
       throw UsageError("{}: {} is not known; expected {}", kFlag, name, fmt::join(kNames, ", "));
@@ -136,9 +137,15 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
   }
   log_plan(options);
   executor_ = backend::make_executor(view_, executor_options(options, plan_, tokenizer_.size()));
-  for (const auto& [name, value] : executor_->report()) log::info("{}: {}", name, value);
-  metrics_ = std::make_unique<api::Metrics>(api::MetricsOptions{
-      .model_name = options.served_names.front(), .context_tokens_max = plan_.context_tokens_max});
+  for (const auto& [name, value] : executor_->report()) {
+    if (name != bench::kBytesReadName) log::info("{}: {}", name, value);  // of a step: none has run
+  }
+  metrics_ =
+      std::make_unique<api::Metrics>(api::MetricsOptions{.model_name = options.served_names.front(),
+                                                         .context_tokens_max = plan_.context_tokens_max,
+                                                         .block_tokens = executor_->limits().block_tokens,
+                                                         .block_count = executor_->limits().block_count,
+                                                         .prefix_caching = options.prefix_caching});
   const engine::Options engine_options{.policy = options.priority_scheduling
                                                      ? engine::SchedulingPolicy::kPriority
                                                      : engine::SchedulingPolicy::kFcfs,
@@ -174,6 +181,7 @@ server::Options server_options(const ServeOptions& options) {
   out.host = options.host;
   out.port = options.port;
   out.body_bytes_max = options.request_bytes_max;
+  out.held_body_bytes_max = options.held_request_bytes_max;
   out.request_timeout_s = options.request_timeout_s;
   out.shutdown_timeout_s = options.shutdown_timeout_s;
   out.access.api_keys = options.api_keys;

@@ -145,7 +145,8 @@ class Engine::Impl {
       const auto it = keys_.find(stream.get());
       if (stream != nullptr && it != keys_.end()) scheduler_.cancel(it->second, cancel.sample_idx, events_);
     }
-    if (!abort_reason.empty()) scheduler_.end_all({FinishReason::kError, std::move(abort_reason)}, events_);
+    if (!abort_reason.empty())
+      scheduler_.end_all({FinishReason::kError, std::move(abort_reason), FailureKind::kUnavailable}, events_);
     return true;
   }
 

@@ -25,6 +25,8 @@ class Guide {
   // A token that was drawn and does not end the sequence. False: nothing may follow, so the sequence ends
   // after it.
   virtual bool accept(executor::TokenId token) = 0;
+  // Any id may follow, for ever: the engine lets the guide go, and with it the wait for each token.
+  virtual bool finished() const { return false; }
   // A sentence on why fill() set no bit; empty if it did.
   virtual std::string_view error() const = 0;
 };

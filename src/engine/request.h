@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "engine/guide.h"
 #include "executor/step.h"
 
@@ -58,7 +59,9 @@ struct TokenEvent {
   TokenLogprobs logprobs;
   FinishReason finish = FinishReason::kNone;
   TokenId stop_token = -1;  // with kStop; -1: the guide let nothing follow the token
-  std::string error;
+  std::string error;        // with kError
+  // With kError, whose fault it is: kInvalid if what the request itself allows leaves nothing to draw.
+  FailureKind error_kind = FailureKind::kInternal;
 };
 
 // Facts that are known once the prompt has run.

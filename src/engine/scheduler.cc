@@ -64,8 +64,11 @@ Status Scheduler::check(const Request& request) const {
         "prompt");
   }
   if (request.max_tokens < 1) return invalid("max_tokens must be at least 1.", "max_tokens");
-  if (request.n < 1 || request.n > running_max_) {
-    return invalid(fmt::format("n must be between 1 and {}, but is {}.", running_max_, request.n), "n");
+  if (request.n < 1) return invalid(fmt::format("n must be at least 1, but is {}.", request.n), "n");
+  if (request.n > running_max_) {
+    return invalid(fmt::format("n is {}, but this server runs at most {} {} at once (--max-num-seqs).",
+                               request.n, running_max_, running_max_ == 1 ? "sample" : "samples"),
+                   "n");
   }
   if (request.prompt_logprobs < -1 || request.prompt_logprobs > limits_.logprobs_max) {
     return invalid(fmt::format("prompt_logprobs must be at most {}, but is {}.", limits_.logprobs_max,
@@ -125,6 +128,7 @@ void Scheduler::end_early(RequestKey key, int32_t sample_idx, const EarlyEnd& en
     event.event.sample_idx = sequence.sample_idx;
     event.event.finish = end.reason;
     event.event.error = end.error;
+    event.event.error_kind = end.error_kind;
     // Sample 0 computes the prompt of its siblings: it goes on, silently, while one of them is wanted.
     const bool carries = !request.forked && sequence.sample_idx == 0 && request.unfinished > 1;
     if (sequence.state == SequenceState::kUnforked || carries) {
@@ -192,7 +196,17 @@ void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sam
   if (sequence.output_tokens() == 0) out.prompt_info = request.prompt_info;
   if (sampled.outcome == executor::SampleOutcome::kNotFinite) {
     event.finish = FinishReason::kError;
-    event.error = "The model's output is not a number, or every token was excluded.";
+    event.error = "The model's output is not a number.";
+    // The executors tell no difference: where a request narrows what may be drawn, that is the likelier
+    // cause.
+    const executor::SampleSpec& spec = request.request.spec;
+    if (sequence.guide != nullptr || !spec.allowed_ids.empty() || !spec.bad_words.empty()) {
+      event.error_kind = FailureKind::kInvalid;
+      event.error =
+          "No token is left to draw: what the request allows (allowed_token_ids, bad_words, min_tokens or "
+          "the "
+          "constraint of its answer) excludes every one.";
+    }
     if (sequence.guide != nullptr && !sequence.guide->error().empty()) event.error = sequence.guide->error();
     finish(sequence, std::move(out), events);
     return;
@@ -226,6 +240,7 @@ void Scheduler::take_token(Sequence& sequence, const executor::SampledToken& sam
     event.finish = FinishReason::kLength;
   }
   if (event.finish == FinishReason::kNone) {
+    if (sequence.guide != nullptr && sequence.guide->finished()) sequence.guide.reset();
     events.push_back(std::move(out));
   } else {
     finish(sequence, std::move(out), events);

@@ -33,6 +33,7 @@ struct SchedulerEvent {
 struct EarlyEnd {
   FinishReason reason = FinishReason::kCancelled;
   std::string error;  // with kError
+  FailureKind error_kind = FailureKind::kInternal;
 };
 
 // `from` and its likeliest tokens, out of the step's table.
@@ -120,7 +121,8 @@ class Scheduler {
   void take_token(Sequence& sequence, const executor::SampledToken& sampled,
                   const executor::StepResult& result, int64_t now_us, std::vector<SchedulerEvent>& events);
   void index_blocks(Sequence& sequence, int32_t end);
-  void end_early(RequestKey key, int32_t sample_idx, const EarlyEnd& end, std::vector<SchedulerEvent>& events);
+  void end_early(RequestKey key, int32_t sample_idx, const EarlyEnd& end,
+                 std::vector<SchedulerEvent>& events);
   void finish(Sequence& sequence, SchedulerEvent event, std::vector<SchedulerEvent>& events);
   void retire(Sequence& sequence);
   void end_if_done(RequestState& request);

@@ -17,25 +17,28 @@
 namespace minimax::engine {
 namespace {
 
-// A guide that remembers: which ids may come depends on all the tokens before, now and then any id may, and
-// after a number of tokens nothing may follow.
+// A guide that remembers: which ids may come depends on all the tokens before, now and then any id may, now
+// and then any from here on, and otherwise after a number of tokens nothing may follow.
 class StepGuide final : public Guide {
  public:
   explicit StepGuide(int32_t tokens_max) : left_(tokens_max) {}
 
   bool fill(std::span<uint32_t> mask) override {
-    if (sum_ % 5 == 0) return false;
+    if (free_ || sum_ % 5 == 0) return false;
     for (uint32_t& word : mask) word = 0x11111111u << (sum_ % 4);
     return true;
   }
   bool accept(TokenId token) override {
     sum_ = sum_ * 31 + static_cast<uint32_t>(token) + 1;
-    return --left_ > 0;
+    free_ = free_ || sum_ % 16 == 3;
+    return free_ || --left_ > 0;
   }
+  bool finished() const override { return free_; }
   std::string_view error() const override { return {}; }
 
  private:
   int32_t left_;
+  bool free_ = false;
   uint32_t sum_ = 1;
 };
 

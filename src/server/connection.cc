@@ -41,6 +41,16 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+Request request_of(const http::request<http::string_body>& message) {
+  Request request;
+  request.method = std::string(message.method_string());
+  request.target = std::string(message.target());
+  for (const auto& field : message) {
+    request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+  }
+  return request;
+}
+
 // No exception of a handler reaches the event loop: it becomes a 500.
 Response guarded(const Handler& handler, Request request, api::Notify notify) {
   try {
@@ -106,7 +116,7 @@ void Connection::abandon() {
 // Reading.
 
 void Connection::read_some() {
-  if (reading_ || closed_) return;
+  if (reading_ || closed_ || ended_by_client_) return;
   if (busy_ && !lingering_ && input_.size() >= kAheadBytesMax) return;
   reading_ = true;
   const auto place = input_.prepare(kReadBytes);
@@ -118,6 +128,12 @@ void Connection::read_some() {
 void Connection::on_read(error_code error, size_t bytes) {
   reading_ = false;
   if (closed_) return;
+  if (error == asio::error::eof && !pending_ && !lingering_) {
+    ended_by_client_ = true;
+    if (!busy_) parse();  // what was read ahead
+    if (!busy_) close();
+    return;
+  }
   if (error) {
     // The client closed or was cut off. With an answer under way this cancels it.
     close();
@@ -144,6 +160,8 @@ void Connection::parse() {
     parser_->header_limit(static_cast<uint32_t>(hub_.options().header_bytes_max));
     parser_->body_limit(static_cast<uint64_t>(hub_.options().body_bytes_max));
     expect_seen_ = false;
+    admitted_ = false;
+    body_.emplace(hub_.held_body_bytes());
     set_deadline(Deadline::kRequest, hub_.options().request_timeout_s);
   }
   error_code error;
@@ -160,6 +178,7 @@ void Connection::parse() {
     }
     error = {};
   }
+  if (parser_->is_header_done() && !admit()) return;
   if (error) {
     reject(error);
   } else if (parser_->is_done()) {
@@ -167,6 +186,33 @@ void Connection::parse() {
   } else if (parser_->is_header_done()) {
     answer_expect();
   }
+}
+
+// The gate is asked once the head is there, and what has come of the body is counted. False: the request was
+// answered.
+bool Connection::admit() {
+  const auto& message = parser_->get();
+  if (!admitted_ && hub_.gate()) {
+    if (std::optional<Response> refusal = hub_.gate()(request_of(message))) {
+      busy_ = true;
+      http10_ = message.version() < 11;
+      keep_alive_ = parser_->is_done() && message.keep_alive();
+      head_only_ = message.method() == http::verb::head;
+      parser_.reset();
+      body_.reset();
+      on_response(std::move(*refusal));
+      return false;
+    }
+  }
+  admitted_ = true;
+  if (body_->grow_to(std::ssize(message.body()), hub_.options().held_body_bytes_max)) return true;
+  busy_ = true;
+  parser_.reset();
+  body_.reset();
+  send_error(503, fmt::format("The server holds as many bytes of requests as it may: {} "
+                              "(--max-held-request-bytes). Try again later.",
+                              hub_.options().held_body_bytes_max));
+  return false;
 }
 
 void Connection::reject(error_code error) {
@@ -210,18 +256,15 @@ void Connection::dispatch() {
   head_only_ = message.method() == http::verb::head;
   set_deadline(Deadline::kNone, 0);
 
-  Request request;
-  request.method = std::string(message.method_string());
-  request.target = std::string(message.target());
-  for (const auto& field : message) {
-    request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
-  }
+  Request request = request_of(message);
   request.body = std::move(message.body());
   asio::thread_pool& pool = message.method() == http::verb::get ? hub_.short_worker() : hub_.workers();
-  asio::post(pool, [self = shared_from_this(), request = std::move(request)]() mutable {
+  asio::post(pool, [self = shared_from_this(), request = std::move(request),
+                    hold = std::exchange(body_, std::nullopt)]() mutable {
     const bool large = request.body.size() > kTrimmedBodyBytes;
     Response response =
         guarded(self->hub_.handler(), std::move(request), [wake = self->wake_] { wake->signal(); });
+    hold.reset();
     // The tree of a large body is many small pieces, which the allocator would keep for ever.
     if (large) malloc_trim(0);
     const auto executor = self->socket_.get_executor();
@@ -240,6 +283,10 @@ void Connection::on_response(Response response) {
   if (auto* reply = std::get_if<api::Reply>(&response.answer)) {
     send_reply(std::move(*reply));
   } else {
+    if (ended_by_client_) {
+      close();
+      return;
+    }
     pending_ = std::move(std::get<std::unique_ptr<api::Pending>>(response.answer));
     poll();
   }
@@ -374,6 +421,10 @@ void Connection::finish_answer() {
   asio::post(socket_.get_executor(), [self = shared_from_this()] {
     if (self->closed_ || self->busy_) return;
     self->parse();
+    if (self->ended_by_client_ && !self->busy_) {
+      self->close();
+      return;
+    }
     self->read_some();
   });
 }
@@ -381,6 +432,10 @@ void Connection::finish_answer() {
 void Connection::linger() {
   error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
+  if (ended_by_client_) {
+    close();
+    return;
+  }
   lingering_ = true;
   busy_ = false;
   input_.clear();

@@ -3,8 +3,9 @@
 // members run on the connection's strand, except where said. At most one read and one write are under way.
 //
 // The read stays open while an answer is made: that is how a client that went away is noticed, and then the
-// Pending is destroyed, which cancels its generations. What a pipelining client sends meanwhile waits in the
-// input buffer, up to its limit.
+// Pending is destroyed, which cancels its generations. A client that has only shut its sending side looks the
+// same: it gets replies that are known at once, and no generation. What a pipelining client sends meanwhile
+// waits in the input buffer, up to its limit.
 
 #include <atomic>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <unordered_set>
+#include <utility>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -32,10 +34,11 @@ class Connection;
 // What all connections of a server share. Thread-safe.
 class Hub {
  public:
-  Hub(const Options& options, Handler handler);
+  Hub(const Options& options, Handler handler, Gate gate);
 
   const Options& options() const { return options_; }
   const Handler& handler() const { return handler_; }
+  const Gate& gate() const { return gate_; }  // may be empty
   // Threads for what may take a while: JSON, rendering, tokenising.
   boost::asio::thread_pool& workers() { return *workers_; }
   // One thread for GET requests, which are short: /health answers while the workers read large prompts.
@@ -43,6 +46,9 @@ class Hub {
   // Ends the workers; what was queued for them is dropped. Before the event loop dies.
   void end_workers();
   bool draining() const { return draining_; }
+
+  // Bytes of request bodies that are held.
+  std::atomic<int64_t>& held_body_bytes() { return held_body_bytes_; }
 
   void add(Connection* connection);
   void remove(Connection* connection);  // calls on_empty if it was the last one and the server drains
@@ -54,6 +60,8 @@ class Hub {
  private:
   const Options options_;
   const Handler handler_;
+  const Gate gate_;
+  std::atomic<int64_t> held_body_bytes_{0};
   std::optional<boost::asio::thread_pool> workers_;
   std::optional<boost::asio::thread_pool> short_worker_;
   std::atomic<bool> draining_{false};
@@ -62,13 +70,28 @@ class Hub {
   std::function<void()> on_empty_;
 };
 
+// The bytes of one request's body, counted in a total as long as this lives.
+class BodyHold {
+ public:
+  explicit BodyHold(std::atomic<int64_t>& total) : total_(&total) {}
+  BodyHold(BodyHold&& other) noexcept : total_(other.total_), bytes_(std::exchange(other.bytes_, 0)) {}
+  BodyHold& operator=(BodyHold&&) = delete;
+  ~BodyHold() { *total_ -= bytes_; }
+  // False: the total would be above `max`, and nothing has changed.
+  bool grow_to(int64_t bytes, int64_t max);
+
+ private:
+  std::atomic<int64_t>* total_;
+  int64_t bytes_ = 0;
+};
+
 // The engine's way to a connection: outlives it, and does nothing once it is gone.
 class Wake {
  public:
   explicit Wake(std::weak_ptr<Connection> connection) : connection_(std::move(connection)) {}
-  void signal();                     // from any thread; returns at once
-  void taken() { woken_ = false; }   // the posted wake runs: the next signal() posts again
-  void cut();                        // no signal() is under way or has an effect after this
+  void signal();                    // from any thread; returns at once
+  void taken() { woken_ = false; }  // the posted wake runs: the next signal() posts again
+  void cut();                       // no signal() is under way or has an effect after this
 
  private:
   std::atomic<bool> woken_{false};  // a wake is posted and has not run yet
@@ -100,6 +123,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void read_some();
   void on_read(boost::system::error_code error, size_t bytes);
   void parse();
+  bool admit();
   void reject(boost::system::error_code error);
   void answer_expect();
   void dispatch();
@@ -127,6 +151,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool reading_ = false;
   const void* read_place_ = nullptr;  // in input_, where the read under way writes
   bool expect_seen_ = false;
+  bool admitted_ = false;         // the gate let the request pass
+  std::optional<BodyHold> body_;  // of the request that is being read
+  bool ended_by_client_ = false;  // it sends no more, but may still read
 
   // The request that is being answered.
   std::atomic<bool> busy_{false};

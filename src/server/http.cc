@@ -1,10 +1,15 @@
 #include "server/http.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <optional>
 #include <thread>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -28,14 +33,8 @@ constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
 // Time for the last words to requests that outlast the shutdown limit.
 constexpr auto kFarewell = std::chrono::seconds(2);
 
-void open_acceptor(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
-  acceptor.open(endpoint.protocol());
-  acceptor.set_option(tcp::acceptor::reuse_address(true));
-  acceptor.bind(endpoint);
-  acceptor.listen(asio::socket_base::max_listen_connections);
-}
-
-tcp::endpoint resolved(asio::io_context& io, const Options& options) {
+// All addresses that the host's name stands for: localhost is one of each family on most machines.
+std::vector<tcp::endpoint> resolved(asio::io_context& io, const Options& options) {
   error_code error;
   tcp::resolver resolver(io);
   const auto found = resolver.resolve(options.host, std::to_string(options.port),
@@ -44,7 +43,12 @@ tcp::endpoint resolved(asio::io_context& io, const Options& options) {
     throw Error("cannot listen on {}:{}: {} (--host takes an address or a name of this machine)",
                 options.host, options.port, error.message());
   }
-  return found.begin()->endpoint();
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& entry : found) {
+    if (std::ranges::find(endpoints, entry.endpoint()) == endpoints.end())
+      endpoints.push_back(entry.endpoint());
+  }
+  return endpoints;
 }
 
 [[noreturn]] void cannot_listen(const Options& options, const boost::system::system_error& failed) {
@@ -52,28 +56,49 @@ tcp::endpoint resolved(asio::io_context& io, const Options& options) {
               options.port, failed.code().message());
 }
 
+// A family that this machine has no address of, e.g. IPv6 in a container: its names still resolve.
+bool family_is_absent(const error_code& error) {
+  return error == asio::error::address_family_not_supported ||
+         error == error_code(EADDRNOTAVAIL, boost::system::system_category());
+}
+
+// Acceptors bound to every address of the host, of one port; at least one.
+std::vector<tcp::acceptor> bound(asio::io_context& io, const asio::any_io_executor& executor,
+                                 const Options& options) {
+  std::vector<tcp::acceptor> acceptors;
+  std::optional<boost::system::system_error> absent;
+  const std::vector<tcp::endpoint> endpoints = resolved(io, options);
+  for (tcp::endpoint endpoint : endpoints) {
+    if (!acceptors.empty()) endpoint.port(acceptors.front().local_endpoint().port());
+    try {
+      tcp::acceptor acceptor(executor);
+      acceptor.open(endpoint.protocol());
+      acceptor.set_option(tcp::acceptor::reuse_address(true));
+      if (endpoints.size() > 1 && endpoint.protocol() == tcp::v6())
+        acceptor.set_option(asio::ip::v6_only(true));
+      acceptor.bind(endpoint);
+      acceptors.push_back(std::move(acceptor));
+    } catch (const boost::system::system_error& failed) {
+      if (!family_is_absent(failed.code())) cannot_listen(options, failed);
+      absent = failed;
+    }
+  }
+  if (acceptors.empty()) cannot_listen(options, *absent);
+  return acceptors;
+}
+
 }  // namespace
 
 void check_address(const Options& options) {
   asio::io_context io;
-  tcp::acceptor acceptor(io);
-  const tcp::endpoint endpoint = resolved(io, options);
-  try {
-    acceptor.open(endpoint.protocol());
-    acceptor.set_option(tcp::acceptor::reuse_address(true));
-    acceptor.bind(endpoint);
-  } catch (const boost::system::system_error& failed) {
-    cannot_listen(options, failed);
-  }
+  bound(io, io.get_executor(), options);
 }
 
 struct Server::Impl {
-  Impl(const Options& given, Handler handler)
-      : hub(given, std::move(handler)),
+  Impl(const Options& given, Handler handler, Gate gate)
+      : hub(given, std::move(handler), std::move(gate)),
         io(std::max(1, given.io_threads)),
         control(asio::make_strand(io)),
-        acceptor(control),
-        retry(control),
         shutdown(control),
         signals(control) {
     // Before anybody is told of the port: a signal between now and run() is kept until run().
@@ -85,23 +110,23 @@ struct Server::Impl {
   }
 
   void listen() {
-    const tcp::endpoint endpoint = resolved(io, hub.options());
+    acceptors = bound(io, control, hub.options());
     try {
-      open_acceptor(acceptor, endpoint);
+      for (tcp::acceptor& acceptor : acceptors) acceptor.listen(asio::socket_base::max_listen_connections);
     } catch (const boost::system::system_error& failed) {
       cannot_listen(hub.options(), failed);
     }
-    port = acceptor.local_endpoint().port();
+    port = acceptors.front().local_endpoint().port();
   }
 
-  void accept() {
-    acceptor.async_accept(asio::make_strand(io), [this](error_code error, tcp::socket socket) {
+  void accept(tcp::acceptor& acceptor) {
+    acceptor.async_accept(asio::make_strand(io), [this, &acceptor](error_code error, tcp::socket socket) {
       if (error == asio::error::operation_aborted || hub.draining()) return;
       if (error) {
         log::warning("cannot accept a connection: {}", error.message());
-        retry.expires_after(kAcceptRetry);
-        retry.async_wait([this](error_code cancelled) {
-          if (!cancelled) accept();
+        auto retry = std::make_shared<asio::steady_timer>(control, kAcceptRetry);
+        retry->async_wait([this, &acceptor, retry](error_code) {
+          if (!hub.draining()) accept(acceptor);
         });
         return;
       }
@@ -111,7 +136,7 @@ struct Server::Impl {
       } else if (open < hub.options().connections_max + kRefusedConnectionsMax) {
         std::make_shared<Connection>(std::move(socket), hub)->refuse();
       }
-      accept();
+      accept(acceptor);
     });
   }
 
@@ -133,7 +158,7 @@ struct Server::Impl {
     asio::post(control, [this] {
       if (hub.draining()) return;
       error_code ignored;
-      acceptor.close(ignored);
+      for (tcp::acceptor& acceptor : acceptors) acceptor.close(ignored);
       if (on_drain) on_drain();
       shutdown.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
           std::chrono::duration<double>(hub.options().shutdown_timeout_s)));
@@ -161,7 +186,7 @@ struct Server::Impl {
   }
 
   bool run() {
-    accept();
+    for (tcp::acceptor& acceptor : acceptors) accept(acceptor);
     if (hub.options().handle_signals) await_signal();
     std::vector<std::thread> threads;
     for (int i = 1; i < hub.options().io_threads; ++i) threads.emplace_back([this] { loop(); });
@@ -195,19 +220,18 @@ struct Server::Impl {
   std::function<void()> on_drain, on_limit;
   asio::io_context io;
   asio::strand<asio::io_context::executor_type> control;  // what follows is used on it alone
-  tcp::acceptor acceptor;
-  asio::steady_timer retry;
+  std::vector<tcp::acceptor> acceptors;
   asio::steady_timer shutdown;
   asio::signal_set signals;
   int port = 0;
   std::atomic<bool> cut{false};
 };
 
-Server::Server(const Options& options, Handler handler)
-    : impl_(std::make_unique<Impl>(options, std::move(handler))) {}
+Server::Server(const Options& options, Handler handler, Gate gate)
+    : impl_(std::make_unique<Impl>(options, std::move(handler), std::move(gate))) {}
 
 Server::Server(const Options& options, api::Service& service)
-    : Server(options, make_handler(options.access, service)) {
+    : Server(options, make_handler(options.access, service), make_gate(options.access)) {
   impl_->on_drain = [&service] { service.drain(); };
   impl_->on_limit = [&service] { service.abort(); };
 }

@@ -21,6 +21,8 @@ struct Options {
   // Limits; the message of each names it.
   int64_t header_bytes_max = 64 << 10;  // request line and headers: 431
   int64_t body_bytes_max = 32 << 20;    // --max-request-bytes: 413
+  // Bodies that have arrived, all requests together, until a worker has read them: 503.
+  int64_t held_body_bytes_max = int64_t{1} << 30;  // --max-held-request-bytes
   double request_timeout_s = 60;   // from the first byte of a request to its last (--request-timeout): 408
   double idle_timeout_s = 75;      // a kept-alive connection without a request is closed
   double write_timeout_s = 60;     // a client that takes no byte for so long is gone
@@ -38,10 +40,11 @@ void check_address(const Options& options);
 
 class Server {
  public:
-  // Binds and listens; throws Error naming host and port if that fails. The service must outlive the server.
+  // Binds and listens, at every address that the host's name stands for; throws Error naming host and port if
+  // that fails. The service must outlive the server.
   Server(const Options& options, api::Service& service);
-  // The same over any handler (tests).
-  Server(const Options& options, Handler handler);
+  // The same over any handler, and a gate if there is one (tests).
+  Server(const Options& options, Handler handler, Gate gate = {});
   ~Server();  // closes everything
 
   int port() const;  // the bound port

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "api/errors.h"
 #include "base/json.h"
 #include "server/test_client.h"
 
@@ -110,7 +111,7 @@ class HttpTest : public testing::Test {
  protected:
   void serve(Options options = {}) {
     options.port = 0;
-    server_ = std::make_unique<Server>(options, [this](Request request, api::Notify notify) -> Response {
+    const auto handler = [this](Request request, api::Notify notify) -> Response {
       ++requests_;
       if (request.target == "/throw") throw std::runtime_error("as told");
       if (request.target == "/stream")
@@ -120,7 +121,8 @@ class HttpTest : public testing::Test {
       reply.body = request.method + " " + request.target + " " + std::to_string(request.body.size());
       const std::string* echoed = request.header("x-echo");
       return {std::move(reply), {{"x-extra", echoed != nullptr ? *echoed : "none"}}};
-    });
+    };
+    server_ = std::make_unique<Server>(options, handler, gate_);
     thread_ = std::thread([this] { drained_ = server_->run(); });
   }
   void TearDown() override {
@@ -136,6 +138,7 @@ class HttpTest : public testing::Test {
     return false;
   }
 
+  Gate gate_;
   Script stream_{true}, late_{false};
   std::atomic<int> requests_{0};
   std::atomic<bool> drained_{false};
@@ -266,6 +269,61 @@ TEST_F(HttpTest, AClientThatSendsOnSeesTheRefusal) {
   client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n");
   client.send(std::string(4000000, 'x'));
   EXPECT_EQ(client.reply().status, 413);
+}
+
+TEST_F(HttpTest, LimitsTheBodiesOfAllRequestsTogether) {
+  Options options;
+  options.held_body_bytes_max = 5000;
+  serve(options);
+  TestClient first(server_->port());
+  first.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n" + std::string(3000, 'x'));
+  // The first has as good as come once a request of the rest is refused.
+  EXPECT_TRUE(wait_for([&] {
+    TestClient second(server_->port());
+    const TestReply reply = second.post("/", std::string(2001, 'x'));
+    return reply.status == 503 && reply.headers.contains("retry-after") &&
+           message_of(reply).find("5000 (--max-held-request-bytes)") != std::string::npos;
+  }));
+  EXPECT_EQ(TestClient(server_->port()).post("/", std::string(1000, 'x')).status, 200);
+  first.send(std::string(1000, 'x'));
+  EXPECT_EQ(first.reply().status, 200);
+  // What was answered, or broken off, is held no more.
+  EXPECT_EQ(TestClient(server_->port()).post("/", std::string(5000, 'x')).status, 200);
+  TestClient broken(server_->port());
+  broken.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n" + std::string(3000, 'x'));
+  broken.reset();
+  EXPECT_TRUE(
+      wait_for([&] { return TestClient(server_->port()).post("/", std::string(5000, 'x')).status == 200; }));
+}
+
+TEST_F(HttpTest, TheGateRefusesBeforeTheBodyComes) {
+  gate_ = [](const Request& head) -> std::optional<Response> {
+    if (head.header("x-key") != nullptr) return {};
+    return Response{api::error_reply(401, "No key."), {}};
+  };
+  serve();
+  TestClient stranger(server_->port());
+  stranger.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n");
+  EXPECT_EQ(stranger.reply().status, 401);
+  EXPECT_TRUE(stranger.closes());
+  TestClient waits(server_->port());
+  waits.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(waits.reply().status, 401);
+  TestClient whole(server_->port());
+  EXPECT_EQ(whole.get("/").status, 401);
+  EXPECT_EQ(whole.get("/", "x-key: 1\r\n").status, 200) << "the connection goes on";
+  EXPECT_EQ(requests_, 1);
+}
+
+TEST_F(HttpTest, AClientThatSendsNoMoreGetsItsReply) {
+  serve();
+  TestClient client(server_->port());
+  client.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.end_sending();
+  EXPECT_EQ(client.reply().body, "GET /a 0");
+  EXPECT_EQ(client.reply().body, "GET /b 0");
+  EXPECT_TRUE(client.closes());
+  EXPECT_TRUE(wait_for([&] { return server_->open_connections() == 0; }));
 }
 
 TEST_F(HttpTest, TakesAChunkedBody) {
@@ -567,6 +625,9 @@ TEST(HttpStartTest, APortInUseIsAnErrorThatNamesIt) {
     EXPECT_NE(std::string(error.what()).find(std::to_string(first.port())), std::string::npos)
         << error.what();
   }
+  // Every address of the name is listened at, so one that is taken is enough to fail.
+  options.host = "localhost";
+  EXPECT_ANY_THROW(Server(options, handler));
   options.host = "no.such.host.invalid";
   EXPECT_ANY_THROW(Server(options, handler));
 }

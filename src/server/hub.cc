@@ -4,9 +4,10 @@
 
 namespace minimax::server {
 
-Hub::Hub(const Options& options, Handler handler)
+Hub::Hub(const Options& options, Handler handler, Gate gate)
     : options_(options),
       handler_(std::move(handler)),
+      gate_(std::move(gate)),
       workers_(std::in_place, static_cast<size_t>(options.worker_threads)),
       short_worker_(std::in_place, 1) {}
 
@@ -54,6 +55,16 @@ void Hub::start_drain(std::function<void()> on_empty) {
     }
   }
   if (on_empty) on_empty();
+}
+
+bool BodyHold::grow_to(int64_t bytes, int64_t max) {
+  const int64_t more = bytes - bytes_;
+  if (more > 0 && (*total_ += more) > max) {
+    *total_ -= more;
+    return false;
+  }
+  if (more > 0) bytes_ = bytes;
+  return true;
 }
 
 void Wake::signal() {

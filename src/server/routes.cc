@@ -152,16 +152,39 @@ Answer route(Service& service, const Call& call, Notify notify) {
   return not_found(call.path);
 }
 
+// What stands behind the authority of a target in absolute form (RFC 9112, 3.2.2), as proxies send it.
+std::string_view without_authority(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    const auto same = [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); };
+    if (target.size() < scheme.size() || !std::equal(scheme.begin(), scheme.end(), target.begin(), same))
+      continue;
+    const size_t path = target.find_first_of("/?", scheme.size());
+    return path == std::string_view::npos ? "/" : target.substr(path);
+  }
+  return target;
+}
+
+// Fit for a header, and for one line of a log.
+bool is_plain(std::string_view text) {
+  return std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+// A refusal has the shape that the clients of its API know.
+api::Reply in_words_of_api(api::Reply reply, const Call& call) {
+  return api::speaks_anthropic(call.path) ? api::anthropic_reply(std::move(reply), call.request_id)
+                                          : std::move(reply);
+}
+
 // The path and the request's id, which is echoed. Anthropic's clients look for one in any case.
 Call read_call(const Request& request, HeaderList& headers) {
   Call call;
-  const std::string_view target = request.target;
+  const std::string_view target = without_authority(request.target);
   const size_t path_end = std::min(target.find_first_of("?#"), target.size());
   call.path = percent_decoded(target.substr(0, path_end));
   const std::string_view rest = target.substr(path_end);
   if (rest.starts_with('?')) call.query = rest.substr(1, rest.find('#') - 1);
   const std::string* id = request.header("x-request-id");
-  if (id != nullptr && id->size() <= kRequestIdBytesMax) {
+  if (id != nullptr && id->size() <= kRequestIdBytesMax && is_plain(*id)) {
     call.request_id = *id;
     headers.emplace_back("x-request-id", *id);
   }
@@ -180,6 +203,19 @@ const std::string* Request::header(std::string_view name) const {
   return found == headers.end() ? nullptr : &found->second;
 }
 
+Gate make_gate(AccessOptions options) {
+  return [access = std::make_shared<const Access>(std::move(options))](
+             const Request& head) -> std::optional<Response> {
+    if (head.method == "OPTIONS") return {};
+    Response response{api::Reply{}, access->cors_headers(head)};
+    const Call call = read_call(head, response.headers);
+    std::optional<api::Reply> refusal = access->refusal(head, call.path);
+    if (!refusal) return {};
+    response.answer = in_words_of_api(std::move(*refusal), call);
+    return response;
+  };
+}
+
 Handler make_handler(AccessOptions options, Service& service) {
   return [access = std::make_shared<const Access>(std::move(options)), &service](Request request,
                                                                                  Notify notify) {
@@ -189,14 +225,11 @@ Handler make_handler(AccessOptions options, Service& service) {
       response.answer = std::move(*preflight);
       return response;
     }
-    std::optional<api::Reply> refusal;
-    if (request.method != "OPTIONS") refusal = access->refusal(request, call.path);
     call.method = std::move(request.method);
     call.body = std::move(request.body);
-    response.answer = refusal ? Answer(std::move(*refusal)) : route(service, call, std::move(notify));
-    if (auto* reply = std::get_if<api::Reply>(&response.answer);
-        reply != nullptr && api::speaks_anthropic(call.path)) {
-      *reply = api::anthropic_reply(std::move(*reply), call.request_id);
+    response.answer = route(service, call, std::move(notify));
+    if (auto* reply = std::get_if<api::Reply>(&response.answer)) {
+      *reply = in_words_of_api(std::move(*reply), call);
     }
     return response;
   };

@@ -2,6 +2,7 @@
 // From a request to the handler that answers it: path and method, API key, CORS.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,8 +39,15 @@ struct Response {
 
 using Handler = std::function<Response(Request request, api::Notify notify)>;
 
-// The handler of the whole API: checks the key, answers CORS and OPTIONS, finds the route. The service must
-// outlive it.
+// Asked once the head of a request is there and before its body is read: the refusal, or nothing. Runs on the
+// thread of the socket, so it must be quick.
+using Gate = std::function<std::optional<Response>(const Request& head)>;
+
+// Checks the API key.
+Gate make_gate(AccessOptions access);
+
+// The handler of the whole API: answers CORS and OPTIONS, finds the route. Requests have passed the gate. The
+// service must outlive it.
 Handler make_handler(AccessOptions access, api::Service& service);
 
 }  // namespace minimax::server

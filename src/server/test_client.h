@@ -124,6 +124,9 @@ class TestClient {
     return reply();
   }
 
+  // No more will be sent; replies are still read.
+  void end_sending() { ::shutdown(fd_, SHUT_WR); }
+
   void close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;

@@ -65,6 +65,8 @@ struct Tokenizer::Impl {
       place.added = true;
       place.special = token.special;
     }
+    for (const Token& token : tokens)
+      token_bytes_max = std::max<int64_t>(token_bytes_max, std::ssize(token.bytes));
     find_whole_pieces(definition.ignore_merges);
   }
 
@@ -123,6 +125,7 @@ struct Tokenizer::Impl {
   bool any_normalized = false;
   std::vector<AddedToken> added;  // by id
   std::vector<Token> tokens;      // by id; not moved after construction: whole_pieces looks into it
+  int64_t token_bytes_max = 0;
   std::unordered_map<std::string_view, TokenId> whole_pieces;
 };
 
@@ -191,6 +194,10 @@ bool Tokenizer::valid(TokenId id) const {
 std::string_view Tokenizer::bytes(TokenId id) const {
   const Impl::Token* token = impl_->find(id);
   return token == nullptr ? std::string_view() : token->bytes;
+}
+
+int64_t Tokenizer::token_bytes_max() const {
+  return impl_->token_bytes_max;
 }
 
 bool Tokenizer::is_special(TokenId id) const {

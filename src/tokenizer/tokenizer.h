@@ -46,6 +46,7 @@ class Tokenizer {
   bool valid(TokenId id) const;  // some id below size() may be unused
   // The bytes of one token (not always whole characters). Empty for an id that is not valid.
   std::string_view bytes(TokenId id) const;
+  int64_t token_bytes_max() const;  // of the longest token
   bool is_special(TokenId id) const;
   bool is_added(TokenId id) const;
   std::optional<TokenId> added_id(std::string_view text) const;

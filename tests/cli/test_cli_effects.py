@@ -76,6 +76,17 @@ def test_max_request_bytes():
         assert refusal.status_code == 413 and "2048" in refusal.text
 
 
+def test_max_held_request_bytes():
+    with Server("tiny", "--max-request-bytes", "4K", "--max-held-request-bytes", "5K") as server:
+        host, port = server.url[7:].split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as slow:
+            slow.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n" + b" " * 3500)
+            end = time.monotonic() + 10
+            while (refusal := server.complete("a" * 2500, max_tokens=1)).status_code != 503 and time.monotonic() < end:
+                pass
+            assert refusal.status_code == 503 and "--max-held-request-bytes" in refusal.text and refusal.headers["retry-after"]
+
+
 def test_request_timeout():
     with Server("tiny", "--request-timeout", "1") as server:
         host, port = server.url[7:].split(":")

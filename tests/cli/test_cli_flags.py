@@ -68,9 +68,13 @@ def test_the_ways_to_write_graph_modes(words):
     (["--tensor-parallel-size", "many"], ["--tensor-parallel-size", "many"]),
     (["--gpu-memory-utilization", "90"], ["--gpu-memory-utilization", "between 0 and 1"]),
     (["--load-format", "pt"], ["--load-format", "auto, safetensors", "pt"]),
-    (["--dtype", "float16"], ["--dtype", "auto, bfloat16", "float16"]),
+    (["--dtype", "half"], ["--dtype half: ", "bfloat16"]),
+    (["--dtype", "int8"], ["--dtype", "auto, bfloat16", "int8"]),
     (["--quantization", "awq"], ["--quantization", "fp8", "awq"]),
-    (["--kv-cache-dtype", "fp8"], ["--kv-cache-dtype", "auto, bfloat16"]),
+    (["--kv-cache-dtype", "fp8"], ["--kv-cache-dtype fp8: still to come"]),
+    (["--kv-cache-dtype", "int4"], ["--kv-cache-dtype", "auto, bfloat16"]),
+    (["--load-format", "dummy"], ["--load-format dummy: still to come"]),
+    (["--max-held-request-bytes", "1M"], ["--max-held-request-bytes", "--max-request-bytes"]),
     (["--logprobs-mode", "processed_logits"], ["--logprobs-mode", "raw_logprobs"]),
     (["--scheduling-policy", "sjf"], ["--scheduling-policy", "fcfs, priority"]),
     (["--tool-call-parser", "hermes"], ["--tool-call-parser", "minimax_m2", "hermes"]),
@@ -81,6 +85,7 @@ def test_the_ways_to_write_graph_modes(words):
     (["--linear-precision", "int4"], ["--linear-precision", "w8a16"]),
     (["--threads", "0"], ["--threads"]),
     (["--block-size", "0"], ["--block-size"]),
+    (["--block-size", "4"], ["--block-size must be a multiple of 16", "but is 4"]),
     (["--allowed-origins", "*"], ["--allowed-origins", "JSON list"]),
     (["--allowed-methods", "[1]"], ["--allowed-methods", "strings"]),
     (["--allowed-headers", "{}"], ["--allowed-headers", "JSON list"]),
@@ -99,6 +104,10 @@ def test_the_ways_to_write_graph_modes(words):
 ])
 def test_a_bad_value_is_refused_by_name(words, says):
     refused("serve", MISSING, *words, code=2, says=says)
+
+
+def test_a_model_without_a_name_is_refused():
+    refused("serve", "", code=2, says=["the model's name is empty"])
 
 
 def test_counts_take_the_suffixes():
