@@ -182,7 +182,9 @@ def test_deleting_a_running_response_ends_it(client, server):
 @pytest.mark.parametrize("change, word", [
     ({"model": "nobody"}, "model"),
     ({"input": []}, "input"),
-    ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+    ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].id"),
+    ({"input": [{"type": "item_reference"}]}, "input[0].id"),
+    ({"input": [{"type": "image_generation_call", "id": "x"}]}, "input[0].type"),
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, "input[0].content[0].type"),
     ({"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{"}]}, "input[0].arguments"),
     ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
@@ -232,3 +234,62 @@ def test_without_a_store_nothing_is_kept():
         assert "--response-store-bytes" in caught.value.message
     finally:
         assert server.stop() == 0
+
+
+def test_a_foreground_response_is_replayed(client):
+    for stream in (True, False):
+        answer = ask(client, tools=WEATHER, stream=stream)
+        live = list(answer) if stream else None
+        kept = live[-1].response.id if stream else answer.id
+        again = list(client.responses.retrieve(kept, stream=True))
+        assert again[-1].type == "response.completed" and again[-1].response == client.responses.retrieve(kept)
+        assert live is None or again == live
+        rest = list(client.responses.retrieve(kept, stream=True, starting_after=3))
+        assert rest == again[4:] and rest
+
+
+def test_items_can_be_referred_to(client):
+    first = ask(client, tools=WEATHER)
+    result = {"type": "function_call_output", "call_id": first.output[1].call_id, "output": RESULT}
+    whole = ask(client, tools=WEATHER, input=[{"role": "user", "content": QUESTION}, *[item.model_dump(exclude_none=True) for item in first.output], result])
+    referred = ask(client, tools=WEATHER, input=[{"role": "user", "content": QUESTION},
+                                                 *[{"type": "item_reference", "id": item.id} for item in first.output], result])
+    assert told(referred) == told(whole) and referred.usage.input_tokens == whole.usage.input_tokens
+    with pytest.raises(openai.NotFoundError):
+        ask(client, input=[{"type": "item_reference", "id": first.output[0].id[:-1] + "7"}])
+
+
+def test_sealed_thinking_comes_back_as_thinking(client):
+    first = ask(client, tools=WEATHER, store=False, include=["reasoning.encrypted_content"])
+    thinking, call = first.output
+    assert thinking.encrypted_content and not ask(client, tools=WEATHER).output[0].encrypted_content
+    def answered(reasoning):
+        items = [{"role": "user", "content": QUESTION}, *reasoning, call.model_dump(exclude_none=True),
+                 {"type": "function_call_output", "call_id": call.call_id, "output": RESULT}]
+        return ask(client, tools=WEATHER, input=items).usage.input_tokens
+    plain = thinking.model_dump(exclude_none=True)
+    del plain["encrypted_content"]
+    sealed = {"type": "reasoning", "id": thinking.id, "summary": [], "encrypted_content": thinking.encrypted_content}
+    assert answered([sealed]) == answered([plain]) > answered([])
+
+
+def test_only_allowed_tools_are_called(client):
+    clock = {"type": "function", "name": "get_time", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}, "strict": None}
+    tools = [*WEATHER, clock]
+    def calls(mode, name):
+        answer = ask(client, tools=tools, temperature=1.0, extra_body={"seed": 1, "thinking_token_budget": 20},
+                     tool_choice={"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": name}]})
+        return [item.name for item in answer.output if item.type == "function_call"], answer
+    called, answer = calls("required", "get_time")
+    assert called and set(called) == {"get_time"}
+    assert answer.tool_choice.type == "allowed_tools"
+    assert set(calls("auto", "get_time")[0]) <= {"get_time"}
+    # All tools are shown whichever are allowed, so the cache holds.
+    assert answer.usage.input_tokens == ask(client, tools=tools).usage.input_tokens
+    with pytest.raises(openai.BadRequestError):
+        calls("required", "no_such_tool")
+
+
+def test_strict_is_no_part_of_the_prompt(client):
+    strict = [{**tool, "strict": True} for tool in WEATHER]
+    assert ask(client, tools=strict).usage.input_tokens == ask(client, tools=WEATHER).usage.input_tokens

@@ -188,8 +188,10 @@ Result<Json> read_tool(const Json& tool, const std::string& place) {
   Json function = Json::object({{"name", *name}});
   if (description) function.set("description", *description);
   function.set("parameters", *schema);
-  if (strict) function.set("strict", true);
-  return Json::object({{"type", "function"}, {"function", std::move(function)}});
+  // Beside the function, not in it: it is no business of the model.
+  Json out = Json::object({{"type", "function"}, {"function", std::move(function)}});
+  if (strict) out.set("strict", true);
+  return out;
 }
 
 void read_tools(Fields& fields, Json& chat) {
@@ -225,7 +227,7 @@ void read_tool_choice(Fields& fields, Json& chat) {
   if (!inner.ok()) fields.adopt(inner.failure());
 }
 
-// The family always thinks. What a client can settle is whether it sees it; a budget is read and has no effect.
+// The family always thinks. What a client can settle is whether it sees it, and for how many tokens at most.
 void read_thinking(Fields& fields, Json& chat) {
   const Json* thinking = fields.object("thinking");
   if (thinking == nullptr) return;
@@ -239,7 +241,9 @@ void read_thinking(Fields& fields, Json& chat) {
     inner.fail("display", "thinking.display must be summarized or omitted.");
   }
   if (type == "disabled" || display == "omitted") chat.set("include_reasoning", false);
-  inner.integer("budget_tokens", 1, std::numeric_limits<int32_t>::max());
+  const std::optional<int64_t> budget =
+      inner.integer("budget_tokens", 1, std::numeric_limits<int32_t>::max());
+  if (budget && type != "disabled") chat.set("thinking_token_budget", *budget);
   if (!inner.ok()) fields.adopt(inner.failure());
 }
 

@@ -38,6 +38,42 @@ std::string read_named_choice(Fields& fields, const Json& choice, const Conversa
   return name.value_or("");
 }
 
+// {"type": "allowed_tools", "allowed_tools": {"mode": "auto" | "required", "tools": [{"type": "function",
+// "function": {"name"}}]}}: the prompt shows all tools, so that the cache holds, and only these may be
+// called.
+ToolChoice read_allowed_tools(Fields& fields, const Json& choice, const Conversation& conversation) {
+  ToolChoice out{ToolChoice::Kind::kAuto, {}, std::vector<std::string>{}};
+  Fields outer(choice, "tool_choice.");
+  const Json* allowed = outer.object("allowed_tools");
+  if (allowed == nullptr) outer.fail("allowed_tools", "tool_choice.allowed_tools must have mode and tools.");
+  if (!outer.ok()) {
+    fields.adopt(outer.failure());
+    return out;
+  }
+  Fields inner(*allowed, "tool_choice.allowed_tools.");
+  const std::string mode = inner.string("mode").value_or("auto");
+  if (mode != "auto" && mode != "required")
+    inner.fail("mode", "tool_choice.allowed_tools.mode must be auto or required.");
+  if (mode == "required") out.kind = ToolChoice::Kind::kRequired;
+  const Json* tools = inner.array("tools");
+  if (tools == nullptr || tools->as_array().empty())
+    inner.fail("tools", "tool_choice.allowed_tools.tools must list at least one tool.");
+  for (size_t i = 0; inner.ok() && i < tools->as_array().size(); ++i) {
+    const Json* function = tools->as_array()[i].find("function");
+    const Json* name = function == nullptr ? nullptr : function->find("name");
+    if (name == nullptr || !name->is_string() || !has_tool(conversation, name->as_string())) {
+      inner.fail("tools",
+                 fmt::format("tool_choice.allowed_tools.tools[{}] must name one of the request's tools, as "
+                             "{{\"type\": \"function\", \"function\": {{\"name\": NAME}}}}.",
+                             i));
+    } else {
+      out.allowed->push_back(name->as_string());
+    }
+  }
+  if (!inner.ok()) fields.adopt(inner.failure());
+  return out;
+}
+
 ToolChoice read_tool_choice(Fields& fields, const Conversation& conversation, const ServiceOptions& options) {
   using Kind = ToolChoice::Kind;
   const bool tools = !conversation.tools.empty();
@@ -50,13 +86,18 @@ ToolChoice read_tool_choice(Fields& fields, const Conversation& conversation, co
     fields.fail("tool_choice", "tool_choice needs tools, and the request has none.");
     return {};
   }
-  ToolChoice out{Kind::kAuto, {}};
+  ToolChoice out{Kind::kAuto, {}, {}};
   if (choice != nullptr && *choice == Json("required")) {
     out.kind = Kind::kRequired;
+  } else if (const Json* type = choice == nullptr ? nullptr : choice->find("type");
+             type != nullptr && *type == Json("allowed_tools")) {
+    out = read_allowed_tools(fields, *choice, conversation);
   } else if (choice != nullptr && choice->is_object()) {
-    out = {Kind::kNamed, read_named_choice(fields, *choice, conversation)};
+    out = {Kind::kNamed, read_named_choice(fields, *choice, conversation), {}};
   } else if (choice != nullptr && *choice != Json("auto")) {
-    fields.fail("tool_choice", "tool_choice must be none, auto, required or {\"type\": \"function\", ...}.");
+    fields.fail("tool_choice",
+                "tool_choice must be none, auto, required, {\"type\": \"function\", ...} or {\"type\": "
+                "\"allowed_tools\", ...}.");
   }
   if (out.kind != Kind::kAuto && !options.tool_parser) {
     fields.fail("tool_choice",
@@ -136,6 +177,12 @@ void settle_voice(const Conversation& conversation, ChatRequest& request) {
 
 }  // namespace
 
+int64_t bytes_of(const std::vector<chat::Segment>& segments) {
+  int64_t bytes = 0;
+  for (const chat::Segment& segment : segments) bytes += std::ssize(segment.text);
+  return bytes;
+}
+
 Result<Json> parse_body(const std::string& body) {
   Result<Json> parsed = parse_json(body);
   if (!parsed.ok()) return invalid("The request's body is no JSON: " + parsed.failure().message);
@@ -188,7 +235,10 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
   parser.tool_calls = options.tool_parser && has_tools;
   parser.suppress_calls = parser.tool_calls && choice.kind == ToolChoice::Kind::kNone;
   parser.single_call = !parallel;
-  parser.tools = conversation.tools;
+  std::vector<chat::Tool> callable = conversation.tools;
+  if (choice.allowed)
+    std::erase_if(callable, [&](const chat::Tool& tool) { return !choice.allows(tool.name); });
+  parser.tools = std::make_shared<const std::vector<chat::Tool>>(std::move(callable));
   if (choice.kind == ToolChoice::Kind::kNone && options.exclude_tools_when_none) conversation.tools.clear();
 
   Result<std::vector<chat::Segment>> segments = render_prompt(conversation, options);
@@ -196,6 +246,8 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
   parser.starts_in_reasoning = ends_in_thinking(*segments);
   settle_voice(conversation, request);
   if (request.return_prompt_text) request.prompt_text = chat::joined(*segments);
+  if (const Status fits = check_prompt_bytes(request.params, bytes_of(*segments), context); !fits.ok())
+    return fits.failure();
   Result<chat::GenerationRequest> generation =
       make_generation(request.params, chat::encode(context.tokenizer, *segments), {}, context);
   if (!generation.ok()) return generation.failure();

@@ -40,6 +40,8 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
 Result<std::vector<chat::Segment>> render_prompt(const chat::Conversation& conversation,
                                                  const ServiceOptions& options);
 
+int64_t bytes_of(const std::vector<chat::Segment>& segments);
+
 // Parses a body into an object, with the failure's sentence for the client.
 Result<Json> parse_body(const std::string& body);
 

@@ -67,7 +67,7 @@ TEST(ChatRequestTest, ThereIsAParserOnlyIfSomethingIsToBeParsed) {
   const ChatRequest request = read(context, body_with_tools());
   ASSERT_TRUE(request.generation.parser);
   EXPECT_TRUE(request.generation.parser->tool_calls);
-  EXPECT_EQ(request.generation.parser->tools.at(0).name, "f");
+  EXPECT_EQ(request.generation.parser->tools->at(0).name, "f");
 }
 
 TEST(ChatRequestTest, ToolsNeedTheFlagsOfTheServer) {

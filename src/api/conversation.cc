@@ -180,7 +180,13 @@ Result<Tool> read_tool(const Json& value, const std::string& place) {
   inner.string("description");
   const Json* parameters = inner.object("parameters");
   if (!inner.ok()) return inner.failure();
-  return Tool{*name, *function, parameters != nullptr ? *parameters : Json()};
+  // Translated requests say it beside the function, so that it is not in the prompt.
+  const auto says_strict = [](const Json& object) {
+    const Json* strict = object.find("strict");
+    return strict != nullptr && *strict == Json(true);
+  };
+  return Tool{*name, *function, parameters != nullptr ? *parameters : Json(),
+              says_strict(*function) || says_strict(value)};
 }
 
 Json merged_kwargs(Fields& fields, const ConversationLimits& limits, const Json& defaults) {

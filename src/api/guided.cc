@@ -149,19 +149,22 @@ std::optional<RequestedConstraint> read_constraint(Fields& fields) {
   return format ? format : outputs;
 }
 
+bool ToolChoice::allows(const std::string& tool) const {
+  if (kind == Kind::kNamed) return tool == name;
+  return kind != Kind::kNone && (!allowed || std::ranges::find(*allowed, tool) != allowed->end());
+}
+
 void add_tool_constraint(Fields& fields, const ToolChoice& choice, const std::vector<chat::Tool>& tools,
                          bool parallel, const RequestContext& context,
                          std::optional<RequestedConstraint>& constraint) {
   const bool named = choice.kind == ToolChoice::Kind::kNamed;
   const bool forced = named || choice.kind == ToolChoice::Kind::kRequired;
   grammar::ToolCallRules rules;
-  bool strict = false;
+  bool strict = choice.allowed.has_value();
   for (const chat::Tool& tool : tools) {
-    if (named && tool.name != choice.name) continue;
-    const Json* flag = tool.function.find("strict");
-    const bool is_strict = flag != nullptr && *flag == Json(true);
-    strict = strict || is_strict;
-    rules.tools.push_back({tool.name, tool.parameters, forced || is_strict});
+    if (!choice.allows(tool.name)) continue;
+    strict = strict || tool.strict;
+    rules.tools.push_back({tool.name, tool.parameters, forced || tool.strict});
   }
   if (choice.kind == ToolChoice::Kind::kNone || rules.tools.empty()) return;
   if (!forced && !strict && !constraint) return;
@@ -185,9 +188,31 @@ void add_tool_constraint(Fields& fields, const ToolChoice& choice, const std::ve
   constraint->constraint.tools = std::move(rules);
 }
 
+namespace {
+
+// Whether the prompt opens thinking and does not end it.
+bool ends_in_thinking(const std::vector<engine::TokenId>& prompt, const RequestContext& context) {
+  const std::optional<engine::TokenId> begin = context.tokenizer.added_id("<think>");
+  const std::optional<engine::TokenId> end = context.tokenizer.added_id("</think>");
+  const auto last = std::ranges::find_if(prompt.rbegin(), prompt.rend(),
+                                         [&](engine::TokenId id) { return id == begin || id == end; });
+  return end && last != prompt.rend() && *last == begin;
+}
+
+}  // namespace
+
 Status add_guide(const GenerationParams& params, bool after_thinking, const RequestContext& context,
                  chat::GenerationRequest& generation) {
-  if (!params.constraint) return {};
+  chat::GuideOptions options;
+  options.think_end = context.tokenizer.added_id("</think>");
+  options.tool_begin = context.tokenizer.added_id("<minimax:tool_call>");
+  options.thinking_tokens_max = params.thinking_token_budget;
+  if (!params.constraint) {
+    options.after_thinking = ends_in_thinking(generation.request.prompt, context);
+    if (params.thinking_token_budget && options.after_thinking)
+      generation.request.guide = chat::make_guide(std::move(options));
+    return {};
+  }
   CHECK(context.compiler != nullptr);
   const RequestedConstraint& wanted = *params.constraint;
   Constraint constraint = wanted.constraint;
@@ -197,12 +222,9 @@ Status add_guide(const GenerationParams& params, bool after_thinking, const Requ
     return invalid(fmt::format("{} cannot be used: {}.", wanted.field, machine.failure().message),
                    wanted.field);
   }
-  chat::GuideOptions options;
   options.machine = std::move(*machine);
   options.after_thinking = after_thinking;
   options.free_text = wanted.free_text;
-  options.think_end = context.tokenizer.added_id("</think>");
-  options.tool_begin = context.tokenizer.added_id("<minimax:tool_call>");
   for (const engine::TokenId id : context.options.eos_ids) {
     if (std::ranges::find(params.spec.stop_ids, id) != params.spec.stop_ids.end()) {
       options.end_ids.push_back(id);

@@ -19,7 +19,10 @@ std::optional<RequestedConstraint> read_constraint(Fields& fields);
 struct ToolChoice {
   enum class Kind : uint8_t { kNone, kAuto, kRequired, kNamed };
   Kind kind = Kind::kNone;
-  std::string name;  // with kNamed
+  std::string name;                                 // with kNamed
+  std::optional<std::vector<std::string>> allowed;  // with kAuto and kRequired: no others may be called
+
+  bool allows(const std::string& tool) const;
 };
 // Adds to the request's constraint what its tools demand: calls as tool_choice has it, arguments by the
 // schemas of strict tools. Failures go to `fields`.
@@ -27,8 +30,9 @@ void add_tool_constraint(Fields& fields, const ToolChoice& choice, const std::ve
                          bool parallel, const RequestContext& context,
                          std::optional<RequestedConstraint>& constraint);
 
-// Compiles the constraint of `params` into the guide of `generation`; nothing to do if there is none.
-// after_thinking: the prompt ends inside thinking, which a parser will tell from the content.
+// Makes the guide of `generation` of what `params` limits: its constraint, compiled, and its budget for
+// thinking; nothing to do if there is neither. after_thinking: the prompt ends inside thinking, which a
+// parser will tell from the content.
 Status add_guide(const GenerationParams& params, bool after_thinking, const RequestContext& context,
                  chat::GenerationRequest& generation);
 

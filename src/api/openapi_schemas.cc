@@ -78,7 +78,24 @@ const std::string_view kOpenapiSchemas = R"json({
       "properties": {
        "type": {"type": "string", "const": "function"},
        "function": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
-      "required": ["function"]}]},
+      "required": ["function"]},
+     {
+      "type": "object",
+      "properties": {
+       "type": {"type": "string", "const": "allowed_tools"},
+       "allowed_tools": {
+        "type": "object",
+        "properties": {
+         "mode": {"type": "string", "enum": ["auto", "required"]},
+         "tools": {
+          "type": "array", "minItems": 1,
+          "items": {
+           "type": "object",
+           "properties": {
+            "function": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
+           "required": ["function"]}}},
+        "required": ["tools"]}},
+      "required": ["type", "allowed_tools"]}]},
    "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 100},
    "top_p": {"type": ["number", "null"], "maximum": 1, "exclusiveMinimum": 0},
    "top_k": {"type": ["integer", "null"], "minimum": -1},
@@ -93,6 +110,7 @@ const std::string_view kOpenapiSchemas = R"json({
      {"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}]},
    "stop_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
    "ignore_eos": {"type": ["boolean", "null"]}, "min_tokens": {"type": ["integer", "null"], "minimum": 0},
+   "thinking_token_budget": {"type": ["integer", "null"], "minimum": -1},
    "include_stop_str_in_output": {"type": ["boolean", "null"]}, "skip_special_tokens": {"type": ["boolean", "null"]},
    "logit_bias": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
    "allowed_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}, "minItems": 1},
@@ -161,6 +179,7 @@ const std::string_view kOpenapiSchemas = R"json({
      {"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 16}]},
    "stop_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}},
    "ignore_eos": {"type": ["boolean", "null"]}, "min_tokens": {"type": ["integer", "null"], "minimum": 0},
+   "thinking_token_budget": {"type": ["integer", "null"], "minimum": -1},
    "include_stop_str_in_output": {"type": ["boolean", "null"]}, "skip_special_tokens": {"type": ["boolean", "null"]},
    "logit_bias": {"type": ["object", "null"], "additionalProperties": {"type": "number"}},
    "allowed_token_ids": {"type": ["array", "null"], "items": {"type": "integer", "minimum": 0}, "minItems": 1},
@@ -317,6 +336,7 @@ const std::string_view kOpenapiSchemas = R"json({
     "type": "object",
     "properties": {
      "type": {"type": "string", "const": "reasoning"}, "id": {"type": "string"}, "summary": {"type": "array"},
+     "encrypted_content": {"type": ["string", "null"]},
      "content": {
       "type": ["array", "null"],
       "items": {
@@ -343,7 +363,11 @@ const std::string_view kOpenapiSchemas = R"json({
          "type": "object",
          "properties": {"type": {"type": "string", "enum": ["text", "input_text", "output_text"]}, "text": {"type": "string"}},
          "required": ["type", "text"]}}]}},
-    "required": ["type", "call_id", "output"]}]},
+    "required": ["type", "call_id", "output"]},
+   {
+    "type": "object",
+    "properties": {"type": {"type": "string", "const": "item_reference"}, "id": {"type": "string"}},
+    "required": ["type", "id"]}]},
  "ResponsesRequest": {
   "type": "object",
   "properties": {
@@ -363,10 +387,22 @@ const std::string_view kOpenapiSchemas = R"json({
      {"type": "string", "enum": ["none", "auto", "required"]},
      {
       "type": "object", "properties": {"type": {"type": "string", "const": "function"}, "name": {"type": "string"}},
-      "required": ["type", "name"]}]},
+      "required": ["type", "name"]},
+     {
+      "type": "object",
+      "properties": {
+       "type": {"type": "string", "const": "allowed_tools"}, "mode": {"type": "string", "enum": ["auto", "required"]},
+       "tools": {
+        "type": "array", "minItems": 1,
+        "items": {
+         "type": "object",
+         "properties": {"type": {"type": "string", "const": "function"}, "name": {"type": "string"}},
+         "required": ["type", "name"]}}},
+      "required": ["type", "tools"]}]},
    "instructions": {"type": ["string", "null"]}, "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
    "max_tool_calls": {"type": ["integer", "null"], "minimum": 1}, "parallel_tool_calls": {"type": ["boolean", "null"]},
    "metadata": {"type": ["object", "null"], "maxProperties": 16, "additionalProperties": {"type": "string", "maxLength": 512}},
+   "thinking_token_budget": {"type": ["integer", "null"], "minimum": -1},
    "include": {"type": ["array", "null"], "items": {"type": "string"}},
    "previous_response_id": {"type": ["string", "null"]}, "store": {"type": ["boolean", "null"]},
    "background": {"type": ["boolean", "null"]}, "stream": {"type": ["boolean", "null"]},

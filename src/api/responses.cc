@@ -72,6 +72,31 @@ Result<ResponseHistory> Responses::history_of(const std::string& id) {
   return std::move(*history);
 }
 
+// The body with each {"type": "item_reference", "id"} of its input replaced by the item of a stored response.
+Result<Json> Responses::with_references(const Json& body) {
+  Json out = body;
+  Json* input = out.find("input");
+  if (input == nullptr || !input->is_array()) return out;
+  for (size_t i = 0; i < input->as_array().size(); ++i) {
+    Json& item = input->as_array()[i];
+    const Json* type = item.find("type");
+    if (type == nullptr || *type != Json("item_reference")) continue;
+    const std::string place = fmt::format("input[{}].id", i);
+    const Json* id = item.find("id");
+    if (id == nullptr || !id->is_string()) return invalid(place + " must say which item is meant.", place);
+    std::optional<Json> found;
+    if (const std::shared_ptr<StoredResponse> stored =
+            store_.find(response_of_item(id->as_string()), now_us()))
+      found = stored->item(id->as_string());
+    if (!found) {
+      return Failure{FailureKind::kNotFound,
+                     fmt::format("There is no item {} in a stored response.", to_string(*id)), place};
+    }
+    item = std::move(*found);
+  }
+  return out;
+}
+
 Result<ChatRequest> Responses::read(const ResponsesRequest& wire, const ResponseHistory& history,
                                     const RequestContext& context) {
   Json::Array before;
@@ -92,8 +117,9 @@ Result<ChatRequest> Responses::read(const ResponsesRequest& wire, const Response
       shorter.set("messages", without_turns(all, mid));
       Fields fields(shorter);
       const Result<std::vector<tokenizer::TokenId>> ids = chat_prompt_ids(fields, context);
-      if (!ids.ok()) return in_words_of(responses_names(), ids.failure());
-      if (std::ssize(*ids) <= room) {
+      const bool too_large = !ids.ok() && ids.failure().kind == FailureKind::kTooLarge;
+      if (!ids.ok() && !too_large) return in_words_of(responses_names(), ids.failure());
+      if (!too_large && std::ssize(*ids) <= room) {
         high = mid;
       } else {
         low = mid + 1;
@@ -107,7 +133,9 @@ Result<ChatRequest> Responses::read(const ResponsesRequest& wire, const Response
 }
 
 Answer Responses::create(const Json& body, const RequestContext& context, Notify notify) {
-  Result<ResponsesRequest> wire = read_responses_request(body);
+  const Result<Json> whole = with_references(body);
+  if (!whole.ok()) return error_reply(whole.failure());
+  Result<ResponsesRequest> wire = read_responses_request(*whole);
   if (!wire.ok()) return error_reply(wire.failure());
   if (wire->background && !store_.enabled()) {
     return error_reply(400,
@@ -143,10 +171,6 @@ Answer Responses::get(const std::string& id, bool stream, int64_t starting_after
   std::shared_ptr<StoredResponse> stored = store_.find(id, now_us());
   if (!stored) return error_reply(unknown(id, "response_id"));
   if (!stream) return json_reply(stored->body());
-  if (!stored->background()) {
-    return error_reply(400, "Only the events of background responses are kept; get this one without stream.",
-                       "stream");
-  }
   return std::make_unique<ResponseWatch>(
       std::move(stored), std::clamp(starting_after, int64_t{-1}, kEventsMax) + 1, std::move(notify));
 }

@@ -36,6 +36,7 @@ class Responses {
  private:
   Result<ResponseHistory> history_of(const std::string& id);
   // The chat request of the turn; with truncation auto without the oldest turns, as far as it must be.
+  Result<Json> with_references(const Json& body);
   Result<ChatRequest> read(const ResponsesRequest& wire, const ResponseHistory& history,
                            const RequestContext& context);
 

@@ -6,7 +6,10 @@
 namespace minimax::api {
 
 bool ResponsesCall::poll(std::vector<Event>& events) {
-  const bool more = run_->poll(streams() ? events : unsent_);
+  std::vector<Event>& out = streams() ? events : unsent_;
+  const size_t before = out.size();
+  const bool more = run_->poll(out);
+  if (stored_) stored_->keep_events(std::span(out).subspan(before));
   unsent_.clear();
   if (!more && stored_) {
     stored_->finish(*run_);

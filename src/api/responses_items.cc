@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "api/fields.h"
+#include "api/sealed_thinking.h"
 #include "api/translate.h"
 
 namespace minimax::api {
@@ -61,8 +62,8 @@ Status Items::add(const Json& item, const std::string& place) {
   if (*type == Json("reasoning")) return add_reasoning(item, place);
   if (*type == Json("function_call")) return add_call(item, place);
   if (*type == Json("function_call_output")) return add_result(item, place);
-  return invalid(fmt::format("{} has the type {}; message, reasoning, function_call and function_call_output "
-                             "are read.",
+  return invalid(fmt::format("{} has the type {}; message, reasoning, function_call, function_call_output "
+                             "and item_reference are read.",
                              place, to_string(*type)),
                  place + ".type");
 }
@@ -93,10 +94,15 @@ Status Items::add_message(const Json& item, const std::string& place) {
 Status Items::add_reasoning(const Json& item, const std::string& place) {
   if (turn_ && (turn_->content || !turn_->calls.is_null())) flush();
   const Json* content = item.find("content");
-  // Sealed thinking (encrypted_content) and summaries are another server's; the text is what is read.
-  if (content == nullptr || content->is_null()) return {};
-  Result<std::string> text = text_content(*content, kReasoningTypes, "", place + ".content");
-  if (!text.ok()) return text.failure();
+  Result<std::string> text = std::string();
+  if (content != nullptr && !content->is_null()) {
+    text = text_content(*content, kReasoningTypes, "", place + ".content");
+    if (!text.ok()) return text.failure();
+  }
+  // Summaries, and thinking that another server has sealed, say nothing here.
+  if (const Json* sealed = item.find("encrypted_content");
+      text->empty() && sealed != nullptr && sealed->is_string())
+    text = opened_thinking(sealed->as_string()).value_or("");
   if (!text->empty()) turn().reasoning = turn().reasoning.value_or("") + *text;
   return {};
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "api/responses_request.h"
+#include "api/sealed_thinking.h"
 #include "api/test_context.h"
 
 namespace minimax::api {
@@ -81,6 +82,40 @@ TEST(ResponsesRequestTest, ToolsChoicesAndFormatsMapToTheFieldsOfChat) {
   EXPECT_EQ(
       read_responses_request(json(R"({"input": "x", "background": true, "store": false})")).failure().param,
       "background");
+}
+
+TEST(ResponsesRequestTest, AllowedToolsAndStrictToolsAreChatS) {
+  const Result<ResponsesRequest> request = read_responses_request(json(R"({"input": "x",
+      "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true}],
+      "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}})"));
+  ASSERT_TRUE(request.ok()) << request.failure().message;
+  EXPECT_EQ(to_string(*request->chat.find("tools")),
+            R"([{"type":"function","function":{"name":"f","parameters":{"type":"object"}},"strict":true}])");
+  EXPECT_EQ(
+      to_string(*request->chat.find("tool_choice")),
+      R"({"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"f"}}]}})");
+  for (const char* wrong :
+       {R"({"type": "allowed_tools"})", R"({"type": "allowed_tools", "tools": [{"type": "web_search"}]})"}) {
+    Json body = json(R"({"input": "x", "tools": [{"type": "function", "name": "f"}]})");
+    body.set("tool_choice", json(wrong));
+    EXPECT_EQ(read_responses_request(body).failure().param, "tool_choice.tools") << wrong;
+  }
+}
+
+TEST(ResponsesItemsTest, SealedThinkingIsReadWhereThereIsNoText) {
+  const auto reasoning = [](const std::string& members) {
+    const Result<Json> messages =
+        messages_of_items(json(R"([{"type": "reasoning", "id": "r", "summary": [])" + members +
+                               R"(}, {"role": "assistant", "content": "Hi."}])"),
+                          "input");
+    const Json* text = messages->as_array()[0].find("reasoning");
+    return text == nullptr ? "none" : text->as_string();
+  };
+  const std::string sealed = R"(, "encrypted_content": ")" + sealed_thinking("Hm.") + "\"";
+  EXPECT_EQ(reasoning(sealed), "Hm.");
+  EXPECT_EQ(reasoning(sealed + R"(, "content": [])"), "Hm.");
+  EXPECT_EQ(reasoning(sealed + R"(, "content": [{"type": "reasoning_text", "text": "Ho."}])"), "Ho.");
+  EXPECT_EQ(reasoning(R"(, "encrypted_content": "gAAAAAB")"), "none");
 }
 
 }  // namespace

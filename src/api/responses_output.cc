@@ -2,7 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "api/sealed_thinking.h"
+
 namespace minimax::api {
+
+std::string response_of_item(std::string_view item_id) {
+  const size_t begin = item_id.find('_');
+  const size_t end = item_id.rfind('_');
+  if (begin == std::string_view::npos || begin == end) return {};
+  return "resp_" + std::string(item_id.substr(begin + 1, end - begin - 1));
+}
 
 void ResponseEvents::emit(std::string_view type, Json members) {
   Json out = Json::object({{"type", type}, {"sequence_number", next_++}});
@@ -53,7 +62,7 @@ Json ResponseOutput::part() const {
   return Json::object({{"type", "output_text"},
                        {"text", text_},
                        {"annotations", Json::array()},
-                       {"logprobs", with_logprobs_ ? logprobs_ : Json::array()}});
+                       {"logprobs", options_.logprobs ? logprobs_ : Json::array()}});
 }
 
 Json ResponseOutput::item(std::string_view status) const {
@@ -63,7 +72,10 @@ Json ResponseOutput::item(std::string_view status) const {
   } else {
     out.set("content", text_.empty() ? Json::array() : Json(Json::Array{part()}));
   }
-  if (open_ == Kind::kReasoning) out.set("encrypted_content", nullptr);
+  if (open_ == Kind::kReasoning) {
+    const bool sealed = options_.encrypted_content && status != "in_progress";
+    out.set("encrypted_content", sealed ? Json(sealed_thinking(text_)) : Json());
+  }
   out.set("status", status);
   return out;
 }
@@ -113,7 +125,7 @@ void ResponseOutput::close(bool complete, ResponseEvents& events) {
     const bool thinks = open_ == Kind::kReasoning;
     Json end = members;
     members.set("text", text_);
-    if (!thinks) members.set("logprobs", with_logprobs_ ? logprobs_ : Json::array());
+    if (!thinks) members.set("logprobs", options_.logprobs ? logprobs_ : Json::array());
     events.emit(thinks ? "response.reasoning_text.done" : "response.output_text.done", std::move(members));
     end.set("part", part());
     events.emit(thinks ? "response.reasoning_part.done" : "response.content_part.done", std::move(end));

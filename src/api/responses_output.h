@@ -24,10 +24,18 @@ class ResponseEvents {
   std::vector<Event> events_;
 };
 
+// The id of the response that an item with this id belongs to, if it is one of ours.
+std::string response_of_item(std::string_view item_id);
+
+struct ResponseOutputOptions {
+  bool logprobs = false;           // text parts carry them
+  bool encrypted_content = false;  // items of thinking carry it sealed too
+};
+
 class ResponseOutput {
  public:
-  // `id`: what the items' ids are made of. `logprobs`: text parts carry them.
-  ResponseOutput(std::string id, bool logprobs) : id_(std::move(id)), with_logprobs_(logprobs) {}
+  // `id`: what the items' ids are made of.
+  ResponseOutput(std::string id, ResponseOutputOptions options) : id_(std::move(id)), options_(options) {}
 
   // Says what the delta says. `logprobs`: a list, of the tokens of its content.
   void add(const chat::ParsedDelta& delta, Json logprobs, ResponseEvents& events);
@@ -48,7 +56,7 @@ class ResponseOutput {
   Json place(bool of_part) const;
 
   std::string id_;
-  bool with_logprobs_;
+  ResponseOutputOptions options_;
   Kind open_ = Kind::kNone;
   Json head_;         // members of the open item that do not change
   std::string text_;  // of the open item: thinking, text or arguments

@@ -4,6 +4,7 @@
 
 #include "api/query.h"
 #include "api/responses_store.h"
+#include "api/sealed_thinking.h"
 #include "api/test_context.h"
 
 namespace minimax::api {
@@ -29,7 +30,7 @@ chat::ParsedDelta call(bool begins, std::string arguments) {
 
 TEST(ResponsesOutputTest, EventsAreNumberedAndFollowTheItems) {
   ResponseEvents events;
-  ResponseOutput output("x", false);
+  ResponseOutput output("x", {.logprobs = false});
   output.add(delta("Hm", "Look"), Json::array(), events);
   output.add(call(true, "{\"a\":"), Json::array(), events);
   output.add(call(false, "1}"), Json::array(), events);
@@ -56,7 +57,7 @@ TEST(ResponsesOutputTest, EventsAreNumberedAndFollowTheItems) {
 
 TEST(ResponsesOutputTest, AnItemThatWasCutOffIsIncomplete) {
   ResponseEvents events;
-  ResponseOutput output("x", false);
+  ResponseOutput output("x", {.logprobs = false});
   output.add(delta("Hm", ""), Json::array(), events);
   output.close(false, events);
   EXPECT_EQ(*output.items().as_array()[0].find("status"), Json("incomplete"));
@@ -95,6 +96,34 @@ TEST(QueryTest, NamesAndValuesAreDecoded) {
   EXPECT_TRUE(query.ok());
   EXPECT_FALSE(query.integer("x"));
   EXPECT_EQ(query.failure().param, "x");
+}
+
+TEST(ResponseOutputTest, ThinkingIsSealedIfAskedFor) {
+  ResponseEvents events;
+  ResponseOutput output("7", {.encrypted_content = true});
+  chat::ParsedDelta delta;
+  delta.reasoning = "Hm, \xe4\xb8\x96!";
+  output.add(delta, Json::array(), events);
+  EXPECT_EQ(*output.items().as_array()[0].find("encrypted_content"), Json());
+  output.close(true, events);
+  const Json item = output.items().as_array()[0];
+  const std::string sealed = item.find("encrypted_content")->as_string();
+  EXPECT_EQ(opened_thinking(sealed), "Hm, \xe4\xb8\x96!");
+  EXPECT_EQ(response_of_item(item.find("id")->as_string()), "resp_7");
+}
+
+TEST(SealedThinkingTest, OpensWhatItSealedAndNothingElse) {
+  std::string text;
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(opened_thinking(sealed_thinking(text)), text);
+    text += static_cast<char>('a' + i);
+  }
+  // RFC 4648, 10.
+  EXPECT_EQ(sealed_thinking("foobar"), "minimax-1:Zm9vYmFy");
+  EXPECT_EQ(sealed_thinking("foob"), "minimax-1:Zm9vYg==");
+  for (const char* wrong : {"", "Zm9vYmFy", "minimax-1:Zm9v!mFy", "minimax-1:Zm9vYm",
+                            "minimax-1:Zg==Zg==", "minimax-1:=m9v", "minimax-1:Z===", "minimax-1:/w=="})
+    EXPECT_FALSE(opened_thinking(wrong)) << wrong;
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ constexpr std::array kNames{Renamed{"max_tokens", "max_output_tokens"},
 constexpr size_t kMetadataPairsMax = 16;
 constexpr size_t kMetadataBytesMax = 512;
 constexpr std::string_view kIncludeLogprobs = "message.output_text.logprobs";
+constexpr std::string_view kIncludeEncrypted = "reasoning.encrypted_content";
 
 Result<Json> read_tool(const Json& tool, const std::string& place) {
   if (!tool.is_object()) {
@@ -38,8 +39,10 @@ Result<Json> read_tool(const Json& tool, const std::string& place) {
   Json function = Json::object({{"name", *name}});
   if (description) function.set("description", *description);
   if (parameters != nullptr) function.set("parameters", *parameters);
-  if (strict) function.set("strict", true);
-  return Json::object({{"type", "function"}, {"function", std::move(function)}});
+  // Beside the function, not in it: it is no business of the model.
+  Json out = Json::object({{"type", "function"}, {"function", std::move(function)}});
+  if (strict) out.set("strict", true);
+  return out;
 }
 
 void read_tools(Fields& fields, ResponsesRequest& request) {
@@ -55,6 +58,31 @@ void read_tools(Fields& fields, ResponsesRequest& request) {
   request.chat.set("tools", std::move(out));
 }
 
+// {"type": "allowed_tools", "mode", "tools": [{"type": "function", "name"}]}: chat nests both once more.
+void read_allowed_tools(Fields& fields, Fields& choice, ResponsesRequest& request) {
+  Json tools = Json::array();
+  const Json* given = choice.array("tools");
+  if (given == nullptr) choice.fail("tools", "tool_choice.tools must list the tools that may be called.");
+  for (size_t i = 0; choice.ok() && i < given->as_array().size(); ++i) {
+    const Json& tool = given->as_array()[i];
+    const Json* type = tool.find("type");
+    const Json* name = tool.find("name");
+    if (type == nullptr || *type != Json("function") || name == nullptr || !name->is_string()) {
+      choice.fail(
+          "tools",
+          fmt::format("tool_choice.tools[{}] must be {{\"type\": \"function\", \"name\": NAME}}.", i));
+      break;
+    }
+    tools.push_back(Json::object({{"type", "function"}, {"function", Json::object({{"name", *name}})}}));
+  }
+  const std::string mode = choice.string("mode").value_or("auto");
+  if (!choice.ok()) return fields.adopt(choice.failure());
+  request.chat.set(
+      "tool_choice",
+      Json::object({{"type", "allowed_tools"},
+                    {"allowed_tools", Json::object({{"mode", mode}, {"tools", std::move(tools)}})}}));
+}
+
 void read_tool_choice(Fields& fields, ResponsesRequest& request) {
   const Json* choice = fields.any("tool_choice");
   request.echo.set("tool_choice", choice != nullptr ? *choice : Json("auto"));
@@ -67,11 +95,13 @@ void read_tool_choice(Fields& fields, ResponsesRequest& request) {
   }
   Fields inner(*choice, "tool_choice.");
   const std::string type = inner.string("type").value_or("");
+  if (type == "allowed_tools") return read_allowed_tools(fields, inner, request);
   const std::string name = inner.string("name").value_or("");
   if (type != "function") {
     inner.fail("type",
                fmt::format("tool_choice.type is {}; as an object it must be {{\"type\": \"function\", "
-                           "\"name\": NAME}}.",
+                           "\"name\": NAME}} or {{\"type\": \"allowed_tools\", \"mode\": ..., \"tools\": "
+                           "[...]}}.",
                            to_string(Json(type))));
     fields.adopt(inner.failure());
     return;
@@ -125,6 +155,7 @@ void read_logprobs(Fields& fields, ResponsesRequest& request) {
   bool wanted = false;
   for (const std::string& name : fields.strings("include").value_or(std::vector<std::string>{})) {
     wanted = wanted || name == kIncludeLogprobs;
+    request.encrypted_content = request.encrypted_content || name == kIncludeEncrypted;
   }
   const std::optional<int64_t> top = fields.integer("top_logprobs", 0, std::numeric_limits<int32_t>::max());
   request.echo.set("top_logprobs", top.value_or(0));

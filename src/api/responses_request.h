@@ -17,8 +17,9 @@ struct ResponsesRequest {
   bool stream = false;
   bool store = true;
   bool background = false;
-  bool truncates = false;   // truncation auto: the oldest turns go if the context has no room for them
-  std::string previous_id;  // previous_response_id, empty if none
+  bool encrypted_content = false;  // include reasoning.encrypted_content
+  bool truncates = false;          // truncation auto: the oldest turns go if the context has no room for them
+  std::string previous_id;         // previous_response_id, empty if none
   // The members of the response object that repeat the request: instructions, tools, metadata, ...
   Json echo;
 };

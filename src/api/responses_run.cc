@@ -51,7 +51,7 @@ ResponseRun::ResponseRun(ResponsesRequest wire, ChatRequest request, std::unique
       id_(record_->id()),
       created_(unix_seconds()),
       status_(wire_.background ? ResponseStatus::kQueued : ResponseStatus::kInProgress),
-      output_(request_.params.request_id, request_.logprobs) {}
+      output_(request_.params.request_id, {request_.logprobs, wire_.encrypted_content}) {}
 
 void ResponseRun::emit_state(std::string_view type) {
   events_.emit(type, Json::object({{"response", object()}}));
@@ -75,10 +75,10 @@ bool ResponseRun::poll(std::vector<Event>& events) {
         emit_state("response.in_progress");
       }
       take(update);
-      if (!error_.empty()) break;
+      if (failure_) break;
     }
     usage_ = session_->usage();
-    if (!error_.empty()) {
+    if (failure_) {
       end(ResponseStatus::kFailed, "response.failed");
     } else if (!more) {
       const bool whole = finish_ && finish_->reason == engine::FinishReason::kStop;
@@ -93,7 +93,7 @@ bool ResponseRun::poll(std::vector<Event>& events) {
 void ResponseRun::take(chat::Update& update) {
   if (update.finish) record_->sample_finished(update.finish->reason);
   if (update.finish && update.finish->reason == engine::FinishReason::kError) {
-    error_ = "The generation failed: " + update.finish->error;
+    failure_ = failure_of(*update.finish);
     return;
   }
   for (const chat::ToolCallDelta& call : update.delta.calls) calls_ += call.begins ? 1 : 0;
@@ -133,7 +133,10 @@ Json ResponseRun::object() const {
   Json out = Json::object({{"id", id_}, {"object", "response"}, {"created_at", created_}});
   out.set("status", name_of(status_));
   out.set("completed_at", status_ == ResponseStatus::kCompleted ? Json(completed_) : Json());
-  out.set("error", error_.empty() ? Json() : Json::object({{"code", "server_error"}, {"message", error_}}));
+  const bool own = failure_ && failure_->kind == FailureKind::kInvalid;
+  out.set("error", failure_ ? Json::object({{"code", own ? "invalid_prompt" : "server_error"},
+                                            {"message", failure_->message}})
+                            : Json());
   out.set("incomplete_details",
           status_ == ResponseStatus::kIncomplete ? Json::object({{"reason", "max_output_tokens"}}) : Json());
   out.set("model", options_.served_names.front());

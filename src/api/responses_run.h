@@ -63,7 +63,7 @@ class ResponseRun {
   ResponseEvents events_;
   chat::Usage usage_;
   std::optional<chat::Finish> finish_;
-  std::string error_;
+  std::optional<Failure> failure_;
   std::vector<chat::Update> updates_;
 };
 

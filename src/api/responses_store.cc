@@ -28,7 +28,7 @@ bool StoredResponse::advance() {
     if (!run_) return false;
     const size_t before = events_.size();
     more = run_->poll(events_);
-    for (size_t i = before; i < events_.size(); ++i) held_.add(std::ssize(events_[i].data) + kEventBytes);
+    hold_events(before);
     if (!more) {
       keep(*run_);
       run_.reset();
@@ -47,6 +47,28 @@ bool StoredResponse::cancel() {
   }
   advance();
   return true;
+}
+
+void StoredResponse::hold_events(size_t begin) {
+  for (size_t i = begin; i < events_.size(); ++i) held_.add(std::ssize(events_[i].data) + kEventBytes);
+}
+
+void StoredResponse::keep_events(std::span<const Event> events) {
+  const std::lock_guard lock(mutex_);
+  const size_t before = events_.size();
+  events_.insert(events_.end(), events.begin(), events.end());
+  hold_events(before);
+}
+
+std::optional<Json> StoredResponse::item(const std::string& item_id) const {
+  const Result<Json> object = parse_json(body());
+  const Json* output = object.ok() ? object->find("output") : nullptr;
+  if (output == nullptr) return {};
+  for (const Json& item : output->as_array()) {
+    const Json* id = item.find("id");
+    if (id != nullptr && *id == Json(item_id)) return item;
+  }
+  return {};
 }
 
 void StoredResponse::finish(const ResponseRun& run) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -61,17 +62,20 @@ class StoredResponse {
   bool advance();
   // True if the response was running in the background and is cancelled now.
   bool cancel();
-  // One that was generated in the foreground and has ended.
+  // One that was generated in the foreground: its events as they come, and its end.
+  void keep_events(std::span<const Event> events);
   void finish(const ResponseRun& run);
 
   std::string body() const;  // the response object
+  // The output item with this id, nothing if there is none.
+  std::optional<Json> item(const std::string& item_id) const;
   bool ended() const;
   bool background() const { return background_; }
   // The turns up to this one, or nothing if the response cannot be continued: it runs, failed or was
   // cancelled.
   std::optional<ResponseHistory> continued() const;
 
-  // Events from `next` on, numbered as they are; returns false if no more will come. Background only.
+  // Events from `next` on, numbered as they are; returns false if no more will come.
   bool read_events(int64_t next, std::vector<Event>& events) const;
   void watch(const void* who, Notify notify);
   void unwatch(const void* who);
@@ -80,6 +84,7 @@ class StoredResponse {
 
  private:
   void keep(const ResponseRun& run);
+  void hold_events(size_t begin);  // counts those from `begin` on
 
   const std::string id_;
   const bool background_;

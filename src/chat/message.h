@@ -33,7 +33,8 @@ struct Message {
 struct Tool {
   std::string name;
   Json function;  // the function object as sent: name, description, parameters, in the client's order of keys
-  Json parameters;  // its JSON schema; null if absent
+  Json parameters;      // its JSON schema; null if absent
+  bool strict = false;  // arguments must be valid by the schema
 };
 
 struct Conversation {
