@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "bench/client/chunk.h"
 #include "base/json.h"
 
 namespace minimax::bench {
@@ -67,7 +68,9 @@ class ServerText final : public TokenText {
       throw Error(
           "no tokenizer: the model is not on this disk, and the server's {} says {}; give a directory with "
           "--tokenizer",
-          target, reply.status == 0 ? reply.error : "HTTP " + std::to_string(reply.status));
+          target,
+          reply.status == 0 ? reply.error
+                            : "HTTP " + std::to_string(reply.status) + ": " + error_sentence(reply.body));
     }
     Result<Json> answer = parse_json(reply.body);
     if (!answer.ok()) throw Error("{}: {}", target, answer.failure().message);
