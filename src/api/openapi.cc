@@ -35,7 +35,7 @@ constexpr std::string_view kPaths = R"json({
      "description": "The answer, or its chunks and [DONE]",
      "content": {
       "application/json": {"schema": {"$ref": "#/components/schemas/ChatCompletion"}},
-      "text/event-stream": {"schema": {"type": "string"}}}},
+      "text/event-stream": {}}},
     "400": {"$ref": "#/components/responses/Error"}, "401": {"$ref": "#/components/responses/Error"},
     "404": {"$ref": "#/components/responses/Error"}, "413": {"$ref": "#/components/responses/Error"},
     "429": {"$ref": "#/components/responses/Error"}, "500": {"$ref": "#/components/responses/Error"},
@@ -62,7 +62,7 @@ constexpr std::string_view kPaths = R"json({
      "description": "The texts, or their chunks and [DONE]",
      "content": {
       "application/json": {"schema": {"$ref": "#/components/schemas/Completion"}},
-      "text/event-stream": {"schema": {"type": "string"}}}},
+      "text/event-stream": {}}},
     "400": {"$ref": "#/components/responses/Error"}, "401": {"$ref": "#/components/responses/Error"},
     "404": {"$ref": "#/components/responses/Error"}, "413": {"$ref": "#/components/responses/Error"},
     "429": {"$ref": "#/components/responses/Error"}, "500": {"$ref": "#/components/responses/Error"},
@@ -77,7 +77,7 @@ constexpr std::string_view kPaths = R"json({
      "description": "The message, or its events",
      "content": {
       "application/json": {"schema": {"$ref": "#/components/schemas/MessagesAnswer"}},
-      "text/event-stream": {"schema": {"type": "string"}}}},
+      "text/event-stream": {}}},
     "400": {"$ref": "#/components/responses/MessagesError"}, "401": {"$ref": "#/components/responses/MessagesError"},
     "404": {"$ref": "#/components/responses/MessagesError"}, "413": {"$ref": "#/components/responses/MessagesError"},
     "429": {"$ref": "#/components/responses/MessagesError"}, "500": {"$ref": "#/components/responses/MessagesError"},
@@ -102,7 +102,7 @@ constexpr std::string_view kPaths = R"json({
      "description": "The response, or its events",
      "content": {
       "application/json": {"schema": {"$ref": "#/components/schemas/Response"}},
-      "text/event-stream": {"schema": {"type": "string"}}}},
+      "text/event-stream": {}}},
     "400": {"$ref": "#/components/responses/Error"}, "401": {"$ref": "#/components/responses/Error"},
     "404": {"$ref": "#/components/responses/Error"}, "413": {"$ref": "#/components/responses/Error"},
     "429": {"$ref": "#/components/responses/Error"}, "500": {"$ref": "#/components/responses/Error"},
@@ -115,7 +115,7 @@ constexpr std::string_view kPaths = R"json({
      "description": "The response as it stands",
      "content": {
       "application/json": {"schema": {"$ref": "#/components/schemas/Response"}},
-      "text/event-stream": {"schema": {"type": "string"}}}},
+      "text/event-stream": {}}},
     "400": {"$ref": "#/components/responses/Error"}, "401": {"$ref": "#/components/responses/Error"},
     "404": {"$ref": "#/components/responses/Error"}},
    "parameters": [
