@@ -1,16 +1,23 @@
-// Times steps of backend/cuda on a checkpoint: decode steps at batches and contexts, prefill steps of one
-// prompt, each once with a sample a sequence and once without (the layers alone). K and V of the context are
-// zeros and the tokens are made up: the same bytes and operations as real ones.
+// Times steps of backend/cuda: decode steps at batches and contexts, prefill steps of one prompt, each once
+// with a sample a sequence and once without (the layers alone). K and V of the context are zeros and the
+// tokens are made up: the same bytes and operations as real ones. What does not fit is timed at the context
+// that does.
 //
-//   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl      decode steps also as graphs
+//   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl [--ranks N] [--devices 0,1,...] [--alone RANK]
 //   gpu_bench MODEL ARITHMETIC profile SEQUENCES,CONTEXT,ROWS     two steps without samples, for a profiler
 //
-// A JSON line a setting is appended to RESULTS. Weights are re-read by every step and are larger than the L2
-// cache where the checkpoint is; nothing else flushes it.
+// MODEL: a checkpoint, or m2:LAYERS, the published shape with random weights made on the devices. --alone:
+// one rank of N, its exchange left out. A JSON line a setting is appended to RESULTS; experts: distinct ones
+// that a layer's rows went to, on average. Weights are re-read by every step and are larger than the L2 cache
+// where the model is; nothing else flushes it.
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <fstream>
+#include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,8 +28,12 @@
 #include "backend/cuda/forward.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "executor/group.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
+#include "model/shard.h"
+#include "model/synth.h"
+#include "model/taps.h"
 #include "model/tensors.h"
 
 namespace {
@@ -40,9 +51,59 @@ struct Setting {
   int32_t rows;  // of each sequence
 };
 
-// Milliseconds of the middle step.
-double time_steps(CudaExecutor& executor, const Setting& setting, bool sample, int32_t warmups = kWarmups,
-                  int32_t steps = 12) {
+// A model with or without files.
+struct Model {
+  std::optional<model::Checkpoint> checkpoint;
+  std::optional<model::DescribedModel> described;
+  model::ModelView view;
+
+  explicit Model(const std::string& name) {
+    if (name.starts_with("m2:")) {
+      model::ModelShape shape = model::m2_shape();
+      shape.layers = std::stoi(name.substr(3));
+      described.emplace(shape);
+      view = described->view();
+      return;
+    }
+    const model::ModelConfig config = model::load_config(name);
+    checkpoint.emplace(model::Checkpoint::open(name));
+    view = model::bind_tensors(*checkpoint, config.shape);
+  }
+};
+
+// One executor, or all ranks of one.
+struct Subject {
+  std::unique_ptr<executor::Executor> executor;
+  std::vector<backend::cuda::Forward*> forwards;
+
+  void set_graphs(bool on) const {
+    for (backend::cuda::Forward* forward : forwards) forward->set_graphs(on);
+  }
+};
+
+Subject make_subject(const model::ModelView& model, CudaOptions options,
+                     const std::vector<int32_t>& devices) {
+  Subject subject;
+  if (devices.size() == 1) {
+    options.device = devices[0];
+    auto one = std::make_unique<CudaExecutor>(model, options);
+    subject.forwards.push_back(&one->forward());
+    subject.executor = std::move(one);
+    return subject;
+  }
+  options.peers = backend::cuda::make_peers(model.shape, options, devices);
+  auto group = std::make_unique<executor::Group>(static_cast<int32_t>(devices.size()), [&](int32_t rank) {
+    CudaOptions own = options;
+    own.shard.rank = rank;
+    return std::make_unique<CudaExecutor>(model, own);
+  });
+  for (int32_t r = 0; r < group->ranks(); ++r)
+    subject.forwards.push_back(&dynamic_cast<CudaExecutor&>(group->rank(r)).forward());
+  subject.executor = std::move(group);
+  return subject;
+}
+
+executor::StepBatch opening_of(const Setting& setting) {
   executor::StepBatch opening;
   for (int32_t s = 0; s < setting.sequences; ++s) {
     executor::SampleSpec spec;
@@ -51,100 +112,212 @@ double time_steps(CudaExecutor& executor, const Setting& setting, bool sample, i
     spec.top_p = 0.95f;
     opening.slot_opens.push_back({s, {s + 1}, 1, spec});
   }
-  executor::StepResult result;
-  executor.collect(executor.submit(opening), result);
-  std::vector<double> ms;
-  const int32_t blocks_each = (setting.context + setting.rows + kBlockTokens - 1) / kBlockTokens;
-  for (int32_t step = 0; step < warmups + steps; ++step) {
-    executor::StepBatch batch;
-    for (int32_t s = 0; s < setting.sequences; ++s) {
-      batch.sequences.push_back({.slot = s,
-                                 .row_begin = static_cast<int32_t>(batch.row_tokens.size()),
-                                 .row_count = setting.rows,
-                                 .first_position = setting.context,
-                                 .block_begin = static_cast<int32_t>(batch.block_table.size()),
-                                 .block_count = blocks_each});
-      for (int32_t i = 0; i < setting.rows; ++i)
-        batch.row_tokens.push_back((step * 7919 + s * 104729 + i * 131) % executor.limits().vocab_size);
-      for (int32_t i = 0; i < blocks_each; ++i) batch.block_table.push_back(s * blocks_each + i);
-      if (sample) batch.samples.push_back({static_cast<int32_t>(batch.row_tokens.size()) - 1, s, step, -1});
-    }
-    const int64_t start_us = now_us();
-    executor.collect(executor.submit(batch), result);
-    if (step >= warmups) ms.push_back(static_cast<double>(now_us() - start_us) / 1000);
+  return opening;
+}
+
+int32_t blocks_each(const Setting& setting) {
+  return (setting.context + setting.rows + kBlockTokens - 1) / kBlockTokens;
+}
+
+executor::StepBatch step_of(const Setting& setting, int32_t step, bool sample, int32_t vocab_size) {
+  executor::StepBatch batch;
+  const int32_t blocks = blocks_each(setting);
+  for (int32_t s = 0; s < setting.sequences; ++s) {
+    batch.sequences.push_back({.slot = s,
+                               .row_begin = static_cast<int32_t>(batch.row_tokens.size()),
+                               .row_count = setting.rows,
+                               .first_position = setting.context,
+                               .block_begin = static_cast<int32_t>(batch.block_table.size()),
+                               .block_count = blocks});
+    for (int32_t i = 0; i < setting.rows; ++i)
+      batch.row_tokens.push_back((step * 7919 + s * 104729 + i * 131) % vocab_size);
+    for (int32_t i = 0; i < blocks; ++i) batch.block_table.push_back(s * blocks + i);
+    if (sample) batch.samples.push_back({static_cast<int32_t>(batch.row_tokens.size()) - 1, s, step, -1});
   }
+  return batch;
+}
+
+void run_batch(executor::Executor& executor, const executor::StepBatch& batch) {
+  executor::StepResult result;
+  executor.collect(executor.submit(batch), result);
+}
+
+executor::StepBatch closing_of(const Setting& setting) {
   executor::StepBatch closing;
   for (int32_t s = 0; s < setting.sequences; ++s) closing.slot_closes.push_back(s);
-  executor.collect(executor.submit(closing), result);
+  return closing;
+}
+
+// Milliseconds of the middle step.
+double time_steps(executor::Executor& executor, const Setting& setting, bool sample,
+                  int32_t warmups = kWarmups, int32_t steps = 12) {
+  run_batch(executor, opening_of(setting));
+  std::vector<double> ms;
+  for (int32_t step = 0; step < warmups + steps; ++step) {
+    const executor::StepBatch batch = step_of(setting, step, sample, executor.limits().vocab_size);
+    const int64_t start_us = now_us();
+    run_batch(executor, batch);
+    if (step >= warmups) ms.push_back(static_cast<double>(now_us() - start_us) / 1000);
+  }
+  run_batch(executor, closing_of(setting));
   std::nth_element(ms.begin(), ms.begin() + steps / 2, ms.end());
   return ms[static_cast<size_t>(steps / 2)];
 }
 
-void run(const std::string& dir, const std::string& arithmetic, const std::string& commit,
-         const std::string& results) {
-  const model::ModelConfig config = model::load_config(dir);
-  const model::Checkpoint checkpoint = model::Checkpoint::open(dir);
-  const model::ModelView model = model::bind_tensors(checkpoint, config.shape);
-  const std::vector<Setting> settings = {{1, 2560, 1},   {10, 2560, 1},  {32, 2560, 1}, {64, 2560, 1},
-                                         {128, 1024, 1}, {256, 1024, 1}, {1, 0, 512},   {1, 0, 2048}};
+// Distinct experts that the rows of a layer go to.
+class ExpertCount final : public model::TapSink {
+ public:
+  void tap(std::string_view name, int32_t, int64_t rows, int64_t width, const float* values) override {
+    if (name != model::taps::kExpertIds) return;
+    distinct_ += std::set<float>(values, values + rows * width).size();
+    ++layers_;
+  }
+  double mean() const { return static_cast<double>(distinct_) / static_cast<double>(layers_); }
+
+ private:
+  size_t distinct_ = 0, layers_ = 0;
+};
+
+double count_experts(const Subject& subject, const Setting& setting) {
+  ExpertCount count;
+  subject.set_graphs(false);
+  subject.forwards[0]->set_taps(&count);
+  run_batch(*subject.executor, opening_of(setting));
+  run_batch(*subject.executor, step_of(setting, 0, false, subject.executor->limits().vocab_size));
+  run_batch(*subject.executor, closing_of(setting));
+  subject.forwards[0]->set_taps(nullptr);
+  return count.mean();
+}
+
+struct Arguments {
+  std::string model, arithmetic, commit, results;
+  int32_t ranks = 1;
+  int32_t alone = -1;
+  std::vector<int32_t> devices;
+};
+
+void run(const Arguments& args) {
+  const Model source(args.model);
+  const model::ModelView& model = source.view;
+  const model::ModelShape& shape = model.shape;
+  std::vector<Setting> settings = {{1, 2560, 1},   {10, 2560, 1},  {32, 2560, 1}, {64, 2560, 1},
+                                   {128, 1024, 1}, {256, 1024, 1}, {1, 0, 512},   {1, 0, 2048}};
+  std::vector<int32_t> devices = args.devices;
+  for (int32_t r = 0; args.devices.empty() && r < (args.alone >= 0 ? 1 : args.ranks); ++r)
+    devices.push_back(r);
   CudaOptions options;
-  options.arithmetic = backend::common::parse_arithmetic(arithmetic);
+  options.arithmetic = backend::common::parse_arithmetic(args.arithmetic);
   options.threads = std::min(16, backend::cpu::ThreadPool::available_threads());
   options.block_tokens = kBlockTokens;
-  options.block_count = 256 * 41;
   options.slot_count = options.step_sequences_max = 256;
   options.step_rows_max = 2048;
   options.context_tokens_max = 4096;
-  options.vocab_size = config.shape.vocab_rows;
+  options.vocab_size = shape.vocab_rows;
+  options.shard.layout.tp = args.ranks;
+  options.shard.rank = std::max(args.alone, 0);
+  const backend::cuda::DeviceInfo device = backend::cuda::select_device(devices[0]);
+  const model::ModelShape held = model::shape_of_rank(shape, options.shard.layout, options.shard.rank);
+  const auto together = std::count(devices.begin(), devices.end(), devices[0]);
+  const int64_t room = device.bytes_free / together - CudaExecutor::fixed_bytes(shape, options);
+  const int64_t fit = room / CudaExecutor::block_bytes(held, kBlockTokens);
+  options.block_count = static_cast<int32_t>(std::min<int64_t>(256 * 41, fit));
+  for (Setting& setting : settings)
+    while (setting.context > 0 && int64_t{setting.sequences} * blocks_each(setting) > options.block_count)
+      setting.context -= kBlockTokens;
   const int64_t load_start_us = now_us();
-  CudaExecutor executor(model, options);
+  const Subject subject = make_subject(model, options, devices);
   const double load_s = static_cast<double>(now_us() - load_start_us) / 1e6;
-  const backend::cuda::DeviceInfo device = backend::cuda::select_device(0);
-  if (commit == "profile") {
+  executor::Executor& executor = *subject.executor;
+  if (args.commit == "profile") {
     Setting setting{};
-    if (std::sscanf(results.c_str(), "%d,%d,%d", &setting.sequences, &setting.context, &setting.rows) != 3)
-      throw UsageError("profile: expected SEQUENCES,CONTEXT,ROWS, found \"{}\"", results);
+    if (std::sscanf(args.results.c_str(), "%d,%d,%d", &setting.sequences, &setting.context, &setting.rows) !=
+        3)
+      throw UsageError("profile: expected SEQUENCES,CONTEXT,ROWS, found \"{}\"", args.results);
     time_steps(executor, setting, false, 1, 1);
     return;
   }
   for (const auto& [name, value] : executor.report()) fmt::print("{}: {}\n", name, value);
-  std::ofstream file(results, std::ios::app);
+  std::ofstream file(args.results, std::ios::app);
   const auto record = [&](const std::string& line) {
     fmt::print("{}\n", line);
     std::fflush(stdout);
     file << line << '\n' << std::flush;
   };
-  record(fmt::format(
-      R"({{"kind":"cuda_load","gpu":"{}","driver_cuda":"{}","commit":"{}","layers":{},"bytes":{},)"
-      R"("seconds":{:.3f},"gb_per_s":{:.3f}}})",
-      device.name, device.driver, commit, config.shape.layers, checkpoint.total_bytes(), load_s,
-      static_cast<double>(checkpoint.total_bytes()) / 1e9 / load_s));
+  const std::string layout = fmt::format("tp{}{}", args.ranks, args.alone >= 0 ? " rank alone" : "");
+  const std::string weights = source.checkpoint ? "checkpoint" : "random";
+  if (source.checkpoint) {
+    record(fmt::format(
+        R"({{"kind":"cuda_load","gpu":"{}","driver_cuda":"{}","commit":"{}","layers":{},"layout":"{}","bytes":{},)"
+        R"("seconds":{:.3f},"gb_per_s":{:.3f}}})",
+        device.name, device.driver, args.commit, shape.layers, layout, source.checkpoint->total_bytes(),
+        load_s, static_cast<double>(source.checkpoint->total_bytes()) / 1e9 / load_s));
+  }
+  // Taps of many rows take long, and many rows meet all experts.
+  std::vector<double> experts;
+  for (const Setting& setting : settings)
+    experts.push_back(setting.sequences * setting.rows <= 256 ? count_experts(subject, setting)
+                                                              : shape.experts);
   for (const bool graphs : {false, true}) {
-    for (const Setting& setting : settings) {
+    for (size_t i = 0; i < settings.size(); ++i) {
+      const Setting& setting = settings[i];
       if (graphs && setting.rows > 1) continue;
-      executor.forward().set_graphs(graphs);
+      subject.set_graphs(graphs);
       const double layers_ms = time_steps(executor, setting, false),
                    step_ms = time_steps(executor, setting, true);
       record(fmt::format(
           R"({{"kind":"cuda_step","gpu":"{}","driver_cuda":"{}","commit":"{}","layers":{},"experts":{},"hidden":{},)"
-          R"("layout":"tp1","batch":{},"context":{},"rows":{},"kv":"bf16","arithmetic":"{}","graphs":"{}",)"
+          R"("layout":"{}","gpus":{},"weights":"{}","batch":{},"context":{},"rows":{},"kv":"bf16",)"
+          R"("arithmetic":"{}","graphs":"{}","distinct_experts":{:.1f},)"
           R"("ms_layers":{:.4f},"ms_a_layer":{:.4f},"ms_step":{:.4f}}})",
-          device.name, device.driver, commit, config.shape.layers, config.shape.experts, config.shape.hidden,
-          setting.sequences, setting.context, setting.sequences * setting.rows, arithmetic,
-          graphs ? "FULL_DECODE_ONLY" : "NONE", layers_ms, layers_ms / config.shape.layers, step_ms));
+          device.name, device.driver, args.commit, shape.layers, shape.experts, shape.hidden, layout,
+          std::set<int32_t>(devices.begin(), devices.end()).size(), weights, setting.sequences,
+          setting.context, setting.sequences * setting.rows, args.arithmetic,
+          graphs ? "FULL_DECODE_ONLY" : "NONE", experts[i], layers_ms, layers_ms / shape.layers, step_ms));
     }
   }
+}
+
+int32_t number(const std::string& text) {
+  int32_t value = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc() || end != text.data() + text.size() || value < 0)
+    throw UsageError("expected a number, found \"{}\"", text);
+  return value;
+}
+
+Arguments parse(const std::vector<std::string>& words) {
+  if (words.size() < 4 || words.size() % 2 != 0)
+    throw UsageError(
+        "usage: gpu_bench MODEL w8a8|w8a16|bf16 COMMIT RESULTS.jsonl [--ranks N] [--devices 0,1] [--alone "
+        "RANK]");
+  Arguments args;
+  args.model = words[0];
+  args.arithmetic = words[1];
+  args.commit = words[2];
+  args.results = words[3];
+  for (size_t i = 4; i < words.size(); i += 2) {
+    if (words[i] == "--ranks") {
+      args.ranks = number(words[i + 1]);
+    } else if (words[i] == "--alone") {
+      args.alone = number(words[i + 1]);
+    } else if (words[i] == "--devices") {
+      for (size_t at = 0; at <= words[i + 1].size();) {
+        const size_t end = std::min(words[i + 1].find(',', at), words[i + 1].size());
+        args.devices.push_back(number(words[i + 1].substr(at, end - at)));
+        at = end + 1;
+      }
+    } else {
+      throw UsageError("unknown flag {}", words[i]);
+    }
+  }
+  return args;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    fmt::print(stderr, "usage: gpu_bench MODEL w8a8|w8a16|bf16 COMMIT RESULTS.jsonl\n");
-    return 2;
-  }
   try {
-    run(argv[1], argv[2], argv[3], argv[4]);
+    run(parse({argv + 1, argv + argc}));
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "gpu_bench: {}\n", error.what());

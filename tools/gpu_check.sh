@@ -1,10 +1,12 @@
 #!/bin/bash
-# Checks backend/cuda on this machine's GPU, then times it. Builds nothing: it takes a folder of programs.
+# Checks backend/cuda on this machine's GPU (ranks of several share it), then times it. Builds nothing: it takes a
+# folder of programs.
 #
-#   tools/gpu_check.sh BIN OUT COMMIT
+#   tools/gpu_check.sh BIN OUT COMMIT [checks]
 #
 # BIN: taps_dump, backend_cuda_test, gpu_bench and minimax of a build with ENABLE_CUDA, and in BIN/lib the
-# shared libraries the machine lacks. OUT: gets log files, taps.json and bench.jsonl. Needs python3 with NumPy.
+# shared libraries the machine lacks. OUT: gets log files, taps.json and bench.jsonl. checks: nothing is timed.
+# Needs python3 with NumPy.
 # Exit status: 0 only if every check passed.
 set -u
 bin=$(realpath "$1") out=$(realpath "$2") commit=$3
@@ -49,12 +51,15 @@ if command -v compute-sanitizer >/dev/null; then
     done
   done
   sanitize memcheck.executor memcheck "$bin/backend_cuda_test" --gtest_brief=1 \
-    --gtest_filter='*Mates*:*Cached*:*Masks*'
+    --gtest_filter='CudaExecutorTest.*Mates*:*Cached*:*Masks*'
 fi
 
 # The model that can be judged by its answers, over HTTP.
-for arithmetic in w8a8 w8a16; do
-  "$bin/minimax" serve models/tiny-m2 --served-model-name tiny --backend cuda --linear-precision $arithmetic --port 0 \
+for setting in "w8a8" "w8a16" "w8a8 --tensor-parallel-size 2 --devices 0 0" \
+  "w8a8 --tensor-parallel-size 8 --devices 0 0 0 0 0 0 0 0"; do
+  arithmetic=${setting//[^a-z0-9]/_}
+  # shellcheck disable=SC2086
+  "$bin/minimax" serve models/tiny-m2 --served-model-name tiny --backend cuda --port 0 --linear-precision $setting \
     --tool-call-parser minimax_m2 --reasoning-parser minimax_m2 --enable-auto-tool-choice 2>"$out/serve_$arithmetic.log" &
   server=$!
   url=
@@ -68,6 +73,15 @@ for arithmetic in w8a8 w8a16; do
   kill "$server" && wait "$server"
 done
 
+finish() {
+  # Few files are easier to carry away.
+  (cd "$out" && tar czf logs.tar.gz --remove-files ./*.log taps_*.json)
+  echo "failures: $failures"
+  [ "$failures" = 0 ]
+  exit
+}
+[ "${4:-}" = checks ] && finish
+
 "$bin/minimax" synth "$work/two_layers" --layers 2 --seed 7 >/dev/null || failures=$((failures + 1))
 check bench_w8a8 120 "$bin/gpu_bench" "$work/two_layers" w8a8 "$commit" "$out/bench.jsonl"
 check bench_w8a16 120 "$bin/gpu_bench" "$work/two_layers" w8a16 "$commit" "$out/bench.jsonl"
@@ -80,7 +94,4 @@ if command -v ncu >/dev/null; then
 fi
 check bench_cpu 100 "$bin/minimax" bench step "$work/two_layers" --batch 1 4 16 --context 1024 --prefill 256 \
   --steps 8 --commit "$commit" --results "$out/bench_cpu.jsonl"
-# Few files are easier to carry away.
-(cd "$out" && tar czf logs.tar.gz --remove-files ./*.log taps_*.json)
-echo "failures: $failures"
-[ "$failures" = 0 ]
+finish

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "backend/common/arithmetic.h"
 #include "backend/cpu/executor.h"
@@ -11,15 +13,17 @@
 #endif
 #include "backend/ref/executor.h"
 #include "base/error.h"
+#include "executor/group.h"
+#include "model/shard.h"
 
 namespace minimax::backend {
 
 using common::Arithmetic;
 
 // fp8 checkpoints: the weights as they are, activations in bf16. Others have nothing to choose.
-static Arithmetic choose_arithmetic(const model::ModelView& model, const std::string& name) {
+static Arithmetic choose_arithmetic(const model::ModelShape& shape, const std::string& name) {
   if (!name.empty()) return common::parse_arithmetic(name);
-  return model.shape.fp8_block_cols != 0 ? Arithmetic::kW8a16 : Arithmetic::kBf16;
+  return shape.fp8_block_cols != 0 ? Arithmetic::kW8a16 : Arithmetic::kBf16;
 }
 
 static int32_t block_count(int64_t kv_bytes, int64_t block_bytes) {
@@ -32,8 +36,8 @@ static int32_t block_count(int64_t kv_bytes, int64_t block_bytes) {
 
 // What both back-ends call by the same names.
 template <typename Options>
-static void fill_common(Options& to, const model::ModelView& model, const ExecutorOptions& from) {
-  to.arithmetic = choose_arithmetic(model, from.arithmetic);
+static void fill_common(Options& to, const model::ModelShape& shape, const ExecutorOptions& from) {
+  to.arithmetic = choose_arithmetic(shape, from.arithmetic);
   to.block_tokens = from.block_tokens;
   to.slot_count = from.step_sequences_max;
   to.step_rows_max = from.step_rows_max;
@@ -43,13 +47,100 @@ static void fill_common(Options& to, const model::ModelView& model, const Execut
   to.logprobs_max = from.logprobs_max;
 }
 
+#ifdef MINIMAX_CUDA
+static cuda::CudaOptions cuda_options(const model::ModelShape& shape, const ExecutorOptions& options) {
+  if (!options.isa.empty())
+    throw Error("isa: the cuda back-end has none to choose, found \"{}\"", options.isa);
+  cuda::CudaOptions own;
+  fill_common(own, shape, options);
+  // What the published fp8 checkpoints were made for.
+  if (options.arithmetic.empty() && shape.fp8_block_cols != 0) own.arithmetic = Arithmetic::kW8a8;
+  own.threads = options.threads > 0 ? options.threads : cpu::ThreadPool::available_threads();
+  own.graphs = options.graphs;
+  own.shard.layout.tp = options.tensor_parallel;
+  own.shard.rank = std::max(options.rank_alone, 0);
+  model::check_layout(shape, own.shard.layout);
+  if (options.rank_alone >= options.tensor_parallel)
+    throw Error("rank {}: expected less than the tensor parallel size, which is {}", options.rank_alone,
+                options.tensor_parallel);
+  return own;
+}
+
+// One for each rank that is run.
+static std::vector<int32_t> devices_of(const ExecutorOptions& options) {
+  const auto count = static_cast<size_t>(options.rank_alone >= 0 ? 1 : options.tensor_parallel);
+  std::vector<int32_t> devices = options.devices;
+  for (auto next = static_cast<int32_t>(devices.size()); devices.size() < count && options.devices.empty();
+       ++next)
+    devices.push_back(next);
+  if (devices.size() != count)
+    throw Error("devices: expected {}, one a rank, found {}", count, devices.size());
+  return devices;
+}
+
+static std::unique_ptr<executor::Executor> make_cuda(const model::ModelView& model,
+                                                     const ExecutorOptions& options) {
+  cuda::CudaOptions own = cuda_options(model.shape, options);
+  const std::vector<int32_t> devices = devices_of(options);
+  const model::ModelShape shape = model::shape_of_rank(model.shape, own.shard.layout, own.shard.rank);
+  own.block_count =
+      block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens));
+  own.device = devices.front();
+  if (devices.size() == 1) return std::make_unique<cuda::CudaExecutor>(model, own);
+  own.threads = std::max(1, own.threads / static_cast<int32_t>(devices.size()));
+  own.peers = cuda::make_peers(model.shape, own, devices);
+  return std::make_unique<executor::Group>(own.peers->ranks(), [&](int32_t rank) {
+    cuda::CudaOptions of_rank = own;
+    of_rank.shard.rank = rank;
+    return std::make_unique<cuda::CudaExecutor>(model, of_rank);
+  });
+}
+
+int64_t device_kv_bytes(const model::ModelShape& shape, const ExecutorOptions& options, double utilisation) {
+  const cuda::CudaOptions own = cuda_options(shape, options);
+  const std::vector<int32_t> devices = devices_of(options);
+  const int64_t fixed = cuda::CudaExecutor::fixed_bytes(shape, own);
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (const int32_t device : devices) {
+    const cuda::DeviceInfo info = cuda::select_device(device);
+    const auto ranks = std::count(devices.begin(), devices.end(), device);
+    const auto usable = static_cast<int64_t>(static_cast<double>(info.bytes_total) * utilisation);
+    const int64_t share = std::min(usable, info.bytes_free) / ranks;
+    if (share <= fixed)
+      throw Error(
+          "cuda: device {}: a rank's weights and buffers take {:.1f} GB; {:.1f} GB are there for it ({:.1f} "
+          "GB free "
+          "of {:.1f}, utilization {}). Give more ranks with --tensor-parallel-size, or fewer rows with "
+          "--max-num-batched-tokens",
+          device, static_cast<double>(fixed) / 1e9, static_cast<double>(share) / 1e9,
+          static_cast<double>(info.bytes_free) / 1e9, static_cast<double>(info.bytes_total) / 1e9,
+          utilisation);
+    least = std::min(least, share - fixed);
+  }
+  return least;
+}
+#else
+constexpr std::string_view kNoCuda =
+    "back-end: this program was built without CUDA (cmake --preset cuda builds it)";
+
+static std::unique_ptr<executor::Executor> make_cuda(const model::ModelView&, const ExecutorOptions&) {
+  throw Error("{}", kNoCuda);
+}
+
+int64_t device_kv_bytes(const model::ModelShape&, const ExecutorOptions&, double) {
+  throw Error("{}", kNoCuda);
+}
+#endif
+
 std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
                                                   const ExecutorOptions& options) {
   if (options.block_tokens < 1)
     throw Error("block_tokens: expected at least 1, found {}", options.block_tokens);
+  if (options.name != "cuda" && model.final_norm.data == nullptr)
+    throw Error("back-end {}: there are no weights; cuda alone makes them up", options.name);
   if (options.name == "cpu") {
     cpu::CpuOptions own;
-    fill_common(own, model, options);
+    fill_common(own, model.shape, options);
     own.isa = cpu::choose_isa(options.isa);
     if (options.threads < 0) throw Error("threads: expected 0 or more, found {}", options.threads);
     own.threads = options.threads == 0 ? cpu::ThreadPool::available_threads() : options.threads;
@@ -61,28 +152,12 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
     if (!options.isa.empty())
       throw Error("isa: the ref back-end has none to choose, found \"{}\"", options.isa);
     ref::RefOptions own;
-    fill_common(own, model, options);
+    fill_common(own, model.shape, options);
     own.block_count =
         block_count(options.kv_bytes, ref::KvCache::bytes_of_block(model.shape, options.block_tokens));
     return std::make_unique<ref::RefExecutor>(model, own);
   }
-#ifdef MINIMAX_CUDA
-  if (options.name == "cuda") {
-    if (!options.isa.empty())
-      throw Error("isa: the cuda back-end has none to choose, found \"{}\"", options.isa);
-    cuda::CudaOptions own;
-    fill_common(own, model, options);
-    // What the published fp8 checkpoints were made for.
-    if (options.arithmetic.empty() && model.shape.fp8_block_cols != 0) own.arithmetic = Arithmetic::kW8a8;
-    own.threads = options.threads > 0 ? options.threads : cpu::ThreadPool::available_threads();
-    own.block_count =
-        block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(model.shape, options.block_tokens));
-    return std::make_unique<cuda::CudaExecutor>(model, own);
-  }
-#else
-  if (options.name == "cuda")
-    throw Error("back-end: this program was built without CUDA (cmake --preset cuda builds it)");
-#endif
+  if (options.name == "cuda") return make_cuda(model, options);
   throw Error("back-end: expected cpu, cuda or ref, found \"{}\"", options.name);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "executor/executor.h"
 #include "model/tensors.h"
@@ -11,7 +12,7 @@
 namespace minimax::backend {
 
 struct ExecutorOptions {
-  std::string name = "cpu";   // "cpu" or "ref"
+  std::string name = "cpu";   // "cpu", "cuda" or "ref"
   std::string arithmetic;     // "bf16", "w8a16", "w8a8"; empty: the back-end's default for the checkpoint
   std::string isa;            // cpu: "avx2", "avx512", "scalar"; empty: the best this machine has
   int32_t threads = 0;        // cpu: 0: all cores of the affinity mask
@@ -22,10 +23,19 @@ struct ExecutorOptions {
   int32_t context_tokens_max = 0;
   int32_t vocab_size = 0;     // Tokenizer::size(): ids above are padding rows of the head
   int32_t logprobs_max = 20;  // --max-logprobs; -1: the whole vocabulary
+  // cuda.
+  int32_t tensor_parallel = 1;   // ranks
+  int32_t rank_alone = -1;       // --rank-proxy: this rank alone, without the others; -1: all
+  std::vector<int32_t> devices;  // --devices: of each rank; empty: 0, 1, 2, ...
+  bool graphs = true;            // not --enforce-eager
 };
 
-// The view (and the mapped checkpoint behind it) must outlive the executor. Throws Error for what cannot be
-// had.
+// cuda: bytes for the KV cache of a rank, if `utilisation` of each device's memory is used. kv_bytes does not
+// count. Throws Error with the numbers if nothing is left.
+int64_t device_kv_bytes(const model::ModelShape& shape, const ExecutorOptions& options, double utilisation);
+
+// The view (and the mapped checkpoint behind it) must outlive the executor. A view without data
+// (model::DescribedModel) is for cuda alone. Throws Error for what cannot be had.
 std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
                                                   const ExecutorOptions& options);
 

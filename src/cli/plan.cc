@@ -23,11 +23,16 @@ Machine read_machine() {
   return machine;
 }
 
+int32_t step_rows_of(const ServeOptions& options) {
+  return options.step_tokens_max.value_or(options.backend == "cuda" ? kStepRowsDefaultCuda
+                                                                    : kStepRowsDefault);
+}
+
 ServePlan plan_serve(const ServeOptions& options, const model::ModelShape& shape, const Machine& machine) {
   constexpr int64_t kBf16Bytes = 2;
   ServePlan plan;
   plan.running_max = options.running_max;
-  plan.step_rows_max = options.step_tokens_max.value_or(kStepRowsDefault);
+  plan.step_rows_max = step_rows_of(options);
   plan.kv_token_bytes = int64_t{2} * shape.layers * shape.kv_width() * kBf16Bytes;
 
   const int64_t block_bytes = plan.kv_token_bytes * options.block_tokens;
@@ -41,7 +46,9 @@ ServePlan plan_serve(const ServeOptions& options, const model::ModelShape& shape
   }
   const int64_t wanted_tokens = longest < 0 ? shape.context_tokens_max : longest;
   const auto free_bytes =
-      static_cast<int64_t>(static_cast<double>(machine.memory_available_bytes) * kKvMemoryShare);
+      machine.device_kv_bytes > 0
+          ? machine.device_kv_bytes
+          : static_cast<int64_t>(static_cast<double>(machine.memory_available_bytes) * kKvMemoryShare);
   const int64_t full_bytes = blocks_for(wanted_tokens) * block_bytes * plan.running_max;
   const int64_t budget = options.kv_bytes.value_or(std::min(full_bytes, free_bytes));
   const int64_t blocks = budget / block_bytes;
@@ -57,9 +64,10 @@ ServePlan plan_serve(const ServeOptions& options, const model::ModelShape& shape
     throw Error(
         "a sequence of {} tokens needs {:.2f} GB of KV cache, but there are {:.2f} GB: give --max-model-len "
         "{} (or -1), "
-        "or --kv-cache-memory-bytes {}",
+        "or --kv-cache-memory-bytes {}{}",
         longest, static_cast<double>(blocks_for(longest) * block_bytes) / 1e9,
-        static_cast<double>(budget) / 1e9, plan.kv_tokens, blocks_for(longest) * block_bytes);
+        static_cast<double>(budget) / 1e9, plan.kv_tokens, blocks_for(longest) * block_bytes,
+        machine.device_kv_bytes > 0 ? " if the GPU has so much, or more with --gpu-memory-utilization" : "");
   }
   plan.context_tokens_max = static_cast<int32_t>(std::min(wanted_tokens, plan.kv_tokens));
   return plan;

@@ -13,6 +13,7 @@ namespace minimax::cli {
 struct Machine {
   int64_t memory_available_bytes = 0;
   int32_t cores = 1;
+  int64_t device_kv_bytes = 0;  // of a rank, where the KV cache lies in a GPU's memory
 };
 Machine read_machine();  // /proc/meminfo and the affinity mask
 
@@ -29,8 +30,10 @@ struct ServePlan {
 // otherwise; never more than all sequences at full context need.
 inline constexpr double kKvMemoryShare = 0.25;
 inline constexpr int32_t kStepRowsDefault = 512;
+inline constexpr int32_t kStepRowsDefaultCuda = 2048;
+int32_t step_rows_of(const ServeOptions& options);
 
-// Throws Error with the numbers if one sequence of the wanted context does not fit.
+// shape: of a rank. Throws Error with the numbers if one sequence of the wanted context does not fit.
 ServePlan plan_serve(const ServeOptions& options, const model::ModelShape& shape, const Machine& machine);
 
 }  // namespace minimax::cli

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -67,6 +69,31 @@ log::Level level_of(const std::string& name) {
   return name == "error" ? log::Level::kError : log::Level::kInfo;
 }
 
+// What VLLM_USE_DEEP_GEMM came to.
+void log_deep_gemm(const ServeOptions& options, const Environment& environment) {
+  const std::string& value = environment.use_deep_gemm;
+  if (value.empty()) return;
+  if (options.backend != "cuda") {
+    log::info("VLLM_USE_DEEP_GEMM: concerns GPUs; nothing to do on a CPU");
+  } else if (value == "0") {
+    log::info("VLLM_USE_DEEP_GEMM=0: activations stay bf16, --linear-precision {}", options.arithmetic);
+  } else {
+    log::info("VLLM_USE_DEEP_GEMM={}: nothing to do; fp8 activations (w8a8) are the default", value);
+  }
+}
+
+// Flags that only a GPU has a use for.
+void log_unused(const Args& args, const ServeOptions& options) {
+  if (options.backend == "cuda") return;
+  constexpr std::pair<std::string_view, std::string_view> kUnused[] = {
+      {"--tensor-parallel-size", "the CPU back-end runs the model once, on all cores; nothing is split"},
+      {"--gpu-memory-utilization",
+       "concerns GPUs; on a CPU the KV cache is sized by --kv-cache-memory-bytes"},
+      {"--enforce-eager", "there are no graphs on a CPU"}};
+  for (const auto& [name, why] : kUnused)
+    if (args.has(name)) log::info("{}: {}", name, why);
+}
+
 }  // namespace
 
 int run_serve(const Words& words, const Environment& environment) {
@@ -77,8 +104,8 @@ int run_serve(const Words& words, const Environment& environment) {
   const ServeOptions options = serve_options(args, environment);
   log::set_level(level_of(options.log_level));
   for (const std::string& note : args.notes()) log::info("{}", note);
-  if (!environment.use_deep_gemm.empty())
-    log::info("VLLM_USE_DEEP_GEMM: concerns GPUs; nothing to do on a CPU");
+  log_unused(args, options);
+  log_deep_gemm(options, environment);
 
   server::Options http = server_options(options);
   http.handle_signals = true;
@@ -87,7 +114,8 @@ int run_serve(const Words& words, const Environment& environment) {
   server::Server server(http, model.service());
   const bool any_address = options.host == "0.0.0.0" || options.host == "::";
   const bool ipv6 = options.host.find(':') != std::string::npos;
-  log::info("listening on http://{}:{} ({}), ready after {} ms", ipv6 ? "[" + options.host + "]" : options.host, server.port(),
+  log::info("listening on http://{}:{} ({}), ready after {} ms",
+            ipv6 ? "[" + options.host + "]" : options.host, server.port(),
             any_address ? "all addresses" : "only this address; --host 0.0.0.0 for all",
             (now_us() - started_us) / 1000);
   const StatsLogger stats(model.engine(), options.log_stats);

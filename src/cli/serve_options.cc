@@ -51,7 +51,7 @@ void refuse_values(const Args& args, std::string_view name, std::span<const std:
 }
 
 void model_part(const Args& args, ServeOptions& out) {
-  constexpr std::array<std::string_view, 2> kLoadFormats{"auto", "safetensors"};
+  constexpr std::array<std::string_view, 3> kLoadFormats{"auto", "safetensors", "dummy"};
   constexpr std::array<std::string_view, 2> kDtypes{"auto", "bfloat16"};
   constexpr std::array<std::string_view, 1> kQuantizations{"fp8"};
   const std::optional<std::string> flag = args.text("--model");
@@ -72,13 +72,10 @@ void model_part(const Args& args, ServeOptions& out) {
   }
   out.max_model_len = args.integer("--max-model-len", -1, std::numeric_limits<int32_t>::max());
   if (out.max_model_len && *out.max_model_len == 0) throw UsageError("--max-model-len must not be 0");
-  constexpr std::array<std::string_view, 1> kDummy{"dummy"};
   constexpr std::array<std::string_view, 5> kOtherDtypes{"half", "float16", "float", "float32", "fp16"};
-  refuse_values(args, "--load-format", kDummy,
-                "still to come; minimax synth writes a random checkpoint of any shape");
   refuse_values(args, "--dtype", kOtherDtypes,
                 "the family was trained in bfloat16 and is computed in it; auto or bfloat16");
-  args.choice("--load-format", kLoadFormats);
+  out.dummy_weights = args.choice("--load-format", kLoadFormats) == "dummy";
   args.choice("--dtype", kDtypes);
   out.quantization = args.choice("--quantization", kQuantizations).value_or("");
 }
@@ -164,15 +161,34 @@ void engine_part(const Args& args, ServeOptions& out) {
 
 // Flags with nothing to do here must still make sense: a start script with a slip in it should hear of it
 // before it meets a machine where the flag counts.
-void parallel_part(const Args& args, const ServeOptions& out) {
+void parallel_part(const Args& args, const Environment& environment, ServeOptions& out) {
   constexpr int64_t kRanksMax = 1024;
-  for (const std::string_view name : {"--tensor-parallel-size", "--data-parallel-size"}) {
-    const std::optional<int64_t> ranks = args.integer(name, 1, kRanksMax);
-    if (ranks && *ranks > 1 && out.backend == "cuda") {
-      throw UsageError("{} {}: the CUDA back-end runs on one GPU so far", name, *ranks);
-    }
+  const bool cuda = out.backend == "cuda";
+  integer(args, "--tensor-parallel-size", 1, kRanksMax, out.tensor_parallel);
+  const std::optional<int64_t> replicas = args.integer("--data-parallel-size", 1, kRanksMax);
+  if (cuda && replicas && *replicas > 1)
+    throw UsageError("--data-parallel-size {}: the CUDA back-end runs one replica so far", *replicas);
+  if (cuda && out.tensor_parallel > 1 && args.on("--enable-expert-parallel"))
+    throw UsageError("--enable-expert-parallel: the CUDA back-end slices every expert over its ranks so far");
+  if (args.has("--rank-proxy")) {
+    integer(args, "--rank-proxy", 0, kRanksMax, out.rank_alone);
+    if (!cuda) throw UsageError("--rank-proxy is for --backend cuda");
+    if (out.rank_alone >= out.tensor_parallel)
+      throw UsageError("--rank-proxy {}: --tensor-parallel-size is {}", out.rank_alone, out.tensor_parallel);
   }
-  args.number("--gpu-memory-utilization", 0, 1);
+  for (const std::string& text : args.texts("--devices")) {
+    const std::optional<int64_t> device = parse_count(text);
+    if (!device || *device < 0 || *device >= kRanksMax)
+      throw UsageError("--devices takes the ordinals of GPUs, but got \"{}\"", text);
+    out.devices.push_back(static_cast<int32_t>(*device));
+  }
+  if (!out.devices.empty() && !cuda) throw UsageError("--devices is for --backend cuda");
+  if (out.dummy_weights && !cuda) throw UsageError("--load-format dummy is for --backend cuda");
+  out.gpu_memory_utilization =
+      args.number("--gpu-memory-utilization", 0, 1).value_or(out.gpu_memory_utilization);
+  out.graphs = !args.on("--enforce-eager");
+  // What the guide's readers set to keep a kernel library of the peer away.
+  if (cuda && environment.use_deep_gemm == "0" && out.arithmetic.empty()) out.arithmetic = "w8a16";
   if (const std::optional<std::string> text = args.text("--compilation-config")) {
     const Result<Json> value = parse_json(*text);
     if (!value.ok() || !(value->is_object() || value->is_int64())) {
@@ -190,7 +206,7 @@ ServeOptions serve_options(const Args& args, const Environment& environment) {
   server_part(args, environment, out);
   sampling_part(args, out);
   engine_part(args, out);
-  parallel_part(args, out);
+  parallel_part(args, environment, out);
   out.log_requests = args.on("--enable-log-requests");
   out.log_stats = !args.on("--disable-log-stats");
   out.prompt_tokens_details = args.on("--enable-prompt-tokens-details");

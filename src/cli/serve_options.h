@@ -60,6 +60,13 @@ struct ServeOptions {
   int32_t threads = 0;
   std::string isa;
   std::string arithmetic;
+  bool dummy_weights = false;  // --load-format dummy
+  // cuda.
+  int32_t tensor_parallel = 1;
+  int32_t rank_alone = -1;  // --rank-proxy
+  std::vector<int32_t> devices;
+  double gpu_memory_utilization = 0.9;
+  bool graphs = true;
 
   bool log_requests = false;
   bool log_stats = true;

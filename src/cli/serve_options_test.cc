@@ -71,7 +71,14 @@ TEST(ServeOptions, BadValuesAreRefusedByName) {
   EXPECT_NE(error_of({"m", "--host", ""}).find("--host"), std::string::npos);
   EXPECT_NE(error_of({"m", "--served-model-name", "a", ""}).find("--served-model-name"), std::string::npos);
   EXPECT_NE(error_of({"m", "-tp", "many"}).find("--tensor-parallel-size"), std::string::npos);
-  EXPECT_NE(error_of({"m", "-tp", "4", "--backend", "cuda"}).find("one GPU"), std::string::npos);
+  EXPECT_NE(error_of({"m", "-dp", "4", "--backend", "cuda"}).find("one replica"), std::string::npos);
+  EXPECT_NE(error_of({"m", "-tp", "4", "-ep", "--backend", "cuda"}).find("slices every expert"),
+            std::string::npos);
+  EXPECT_NE(error_of({"m", "-tp", "4", "--rank-proxy", "4", "--backend", "cuda"}).find("--rank-proxy 4"),
+            std::string::npos);
+  EXPECT_NE(error_of({"m", "--rank-proxy", "0"}).find("--backend cuda"), std::string::npos);
+  EXPECT_NE(error_of({"m", "--devices", "0", "x", "--backend", "cuda"}).find("--devices"), std::string::npos);
+  EXPECT_NE(error_of({"m", "--load-format", "dummy"}).find("--backend cuda"), std::string::npos);
   EXPECT_NE(error_of({"m", "--gpu-memory-utilization", "95"}).find("between 0 and 1"), std::string::npos);
   EXPECT_NE(error_of({"m", "-O", "{cudagraph"}).find("--compilation-config"), std::string::npos);
   EXPECT_NE(error_of({"m", "--quantization", "awq"}).find("--quantization"), std::string::npos);

@@ -11,6 +11,7 @@
 #include "cli/model_location.h"
 #include "cli/model_text.h"
 #include "model/plan.h"
+#include "model/shard.h"
 
 namespace minimax::cli {
 namespace {
@@ -92,21 +93,42 @@ api::ServiceOptions service_options(const ServeOptions& options, const std::file
   return out;
 }
 
-backend::ExecutorOptions executor_options(const ServeOptions& options, const ServePlan& plan,
-                                          int32_t vocab_size) {
+// All but what the plan decides.
+backend::ExecutorOptions executor_options(const ServeOptions& options, int32_t vocab_size) {
   backend::ExecutorOptions out;
   out.name = options.backend;
   out.arithmetic = options.arithmetic;
   out.isa = options.isa;
   out.threads = options.threads;
   out.block_tokens = options.block_tokens;
-  out.kv_bytes = plan.kv_bytes;
-  out.step_rows_max = plan.step_rows_max;
-  out.step_sequences_max = plan.running_max;
-  out.context_tokens_max = plan.context_tokens_max;
+  out.step_rows_max = step_rows_of(options);
+  out.step_sequences_max = options.running_max;
   out.vocab_size = vocab_size;
   out.logprobs_max = options.max_logprobs;
+  out.tensor_parallel = options.backend == "cuda" ? options.tensor_parallel : 1;
+  out.rank_alone = options.rank_alone;
+  out.devices = options.devices;
+  out.graphs = options.graphs;
   return out;
+}
+
+// What holds the KV cache.
+Machine machine_for(const ServeOptions& options, const model::ModelShape& shape, int32_t vocab_size) {
+  Machine machine = read_machine();
+  if (options.backend != "cuda" || options.kv_bytes) return machine;
+  backend::ExecutorOptions own = executor_options(options, vocab_size);
+  const int64_t longest = options.max_model_len.value_or(-1);
+  own.context_tokens_max = longest < 0 || longest > shape.context_tokens_max ? shape.context_tokens_max
+                                                                             : static_cast<int32_t>(longest);
+  machine.device_kv_bytes = backend::device_kv_bytes(shape, own, options.gpu_memory_utilization);
+  return machine;
+}
+
+model::ModelShape rank_shape(const ServeOptions& options, const model::ModelShape& shape) {
+  if (options.backend != "cuda") return shape;
+  const model::ParallelLayout layout{.tp = options.tensor_parallel};
+  model::check_layout(shape, layout);
+  return model::shape_of_rank(shape, layout, std::max(options.rank_alone, 0));
 }
 
 }  // namespace
@@ -114,11 +136,14 @@ backend::ExecutorOptions executor_options(const ServeOptions& options, const Ser
 ServedModel::ServedModel(const ServeOptions& options, const Environment& environment)
     : dir_(locate_model(options.model, options.revision, options.download_dir, environment)),
       config_(model::load_config(dir_)),
-      checkpoint_(model::Checkpoint::open(dir_)),
-      view_(model::bind_tensors(checkpoint_, config_.shape)),
       tokenizer_(tokenizer::Tokenizer::load(
-          options.tokenizer_dir.empty() ? dir_ : std::filesystem::path(options.tokenizer_dir))),
-      plan_(plan_serve(options, config_.shape, read_machine())) {
+          options.tokenizer_dir.empty() ? dir_ : std::filesystem::path(options.tokenizer_dir))) {
+  if (options.dummy_weights) {
+    described_.emplace(config_.shape);
+  } else {
+    checkpoint_.emplace(model::Checkpoint::open(dir_));
+    view_ = model::bind_tensors(*checkpoint_, config_.shape);
+  }
   if (tokenizer_.size() > config_.shape.vocab_rows) {
     throw Error("{}: tokenizer.json has ids up to {}, but the model's vocab_size is {}", dir_.string(),
                 tokenizer_.size() - 1, config_.shape.vocab_rows);
@@ -135,8 +160,13 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                   tokenizer_.size());
     }
   }
+  plan_ = plan_serve(options, rank_shape(options, config_.shape),
+                     machine_for(options, config_.shape, tokenizer_.size()));
   log_plan(options);
-  executor_ = backend::make_executor(view_, executor_options(options, plan_, tokenizer_.size()));
+  backend::ExecutorOptions executor = executor_options(options, tokenizer_.size());
+  executor.kv_bytes = plan_.kv_bytes;
+  executor.context_tokens_max = plan_.context_tokens_max;
+  executor_ = backend::make_executor(view(), executor);
   for (const auto& [name, value] : executor_->report()) {
     if (name != bench::kBytesReadName) log::info("{}: {}", name, value);  // of a step: none has run
   }
@@ -164,9 +194,13 @@ void ServedModel::log_plan(const ServeOptions& options) const {
   log::info("model {}: {} layers, hidden {}, {} experts top {}, {:.2f} M parameters, {:.2f} M active",
             dir_.string(), shape.layers, shape.hidden, shape.experts, shape.experts_per_token,
             static_cast<double>(parameters.total) / 1e6, static_cast<double>(parameters.active) / 1e6);
-  log::info("memory: weights {:.3f} GB, KV cache {:.3f} GB = {} tokens of {} bytes in blocks of {}",
-            static_cast<double>(checkpoint_.total_bytes()) / 1e9, static_cast<double>(plan_.kv_bytes) / 1e9,
-            plan_.kv_tokens, plan_.kv_token_bytes, options.block_tokens);
+  const int32_t ranks = options.backend == "cuda" ? options.tensor_parallel : 1;
+  log::info("memory: weights {:.3f} GB{}, KV cache {:.3f} GB{} = {} tokens of {} bytes in blocks of {}",
+            static_cast<double>(checkpoint_ ? checkpoint_->total_bytes()
+                                            : model::total(model::weight_bytes(shape))) /
+                1e9,
+            ranks > 1 ? fmt::format(" over {} ranks", ranks) : "", static_cast<double>(plan_.kv_bytes) / 1e9,
+            ranks > 1 ? " a rank" : "", plan_.kv_tokens, plan_.kv_token_bytes, options.block_tokens);
   log::info("context {} tokens, {} sequences at once, {} rows a step, prefix caching {}",
             plan_.context_tokens_max, plan_.running_max, plan_.step_rows_max,
             options.prefix_caching ? "on" : "off");

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -29,11 +30,13 @@ class ServedModel {
 
  private:
   void log_plan(const ServeOptions& options) const;
+  const model::ModelView& view() const { return described_ ? described_->view() : view_; }
 
   std::filesystem::path dir_;
   model::ModelConfig config_;
-  model::Checkpoint checkpoint_;
-  model::ModelView view_;
+  std::optional<model::Checkpoint> checkpoint_;     // or
+  std::optional<model::DescribedModel> described_;  // with --load-format dummy
+  model::ModelView view_;                           // of the checkpoint
   tokenizer::Tokenizer tokenizer_;
   ServePlan plan_;
   std::unique_ptr<executor::Executor> executor_;

@@ -1,8 +1,11 @@
 #include "executor/group.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <thread>
+
+#include <fmt/format.h>
 
 #include "base/check.h"
 
@@ -89,7 +92,13 @@ void Group::collect(StepId step, StepResult& result) {
 }
 
 Report Group::report() const {
-  return impl_->ranks.front().executor->report();
+  Report report = impl_->ranks.front().executor->report();
+  const Report first = report;
+  for (size_t r = 1; r < impl_->ranks.size(); ++r)
+    for (const auto& entry : impl_->ranks[r].executor->report())
+      if (std::find(first.begin(), first.end(), entry) == first.end())
+        report.emplace_back(fmt::format("{} (rank {})", entry.first, r), entry.second);
+  return report;
 }
 
 int32_t Group::ranks() const {

@@ -2,8 +2,8 @@
 // The ranks of one model as one Executor: every rank is an Executor with a thread of its own, is given every
 // step and computes it together with the others. How ranks exchange is the back-end's affair.
 //
-// Limits, results and reports are those of rank 0. Ranks draw each for themselves; a rank that draws other
-// tokens than rank 0 is a bug and ends the process.
+// Limits and results are those of rank 0; its report comes first, then what others say otherwise. Ranks draw
+// each for themselves; a rank that draws other tokens than rank 0 is a bug and ends the process.
 
 #include <cstdint>
 #include <functional>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/check.h"
@@ -203,7 +204,38 @@ class Binder {
   Complaints complaints_;
 };
 
-LayerView bind_layer(Binder& binder, const ModelShape& shape, int32_t n) {
+// In the place of the Binder, for a model without files: views of the published dtypes, without data.
+class Describer {
+ public:
+  explicit Describer(const std::vector<TensorSpec>& table) {
+    for (const TensorSpec& spec : table) specs_.emplace(spec.name, &spec);
+  }
+
+  TensorView plain(const std::string& name, const std::vector<int64_t>& dims) const {
+    const TensorSpec& spec = *specs_.at(name);
+    CHECK(spec.shape == dims);
+    TensorView view;
+    view.name = spec.name;
+    view.dtype = spec.dtype;
+    view.shape = spec.shape;
+    return view;
+  }
+  LinearView linear(const std::string& name, int64_t out, int64_t in) const {
+    LinearView linear;
+    linear.weight = plain(name + ".weight", {out, in});
+    linear.quantised = linear.weight.dtype == DType::kE4m3;
+    if (!linear.quantised) return linear;
+    const std::string scale = name + ".weight_scale_inv";
+    linear.scale_inv = plain(scale, specs_.at(scale)->shape);
+    return linear;
+  }
+
+ private:
+  std::unordered_map<std::string_view, const TensorSpec*> specs_;
+};
+
+template <typename Source>
+LayerView bind_layer(Source& binder, const ModelShape& shape, int32_t n) {
   const std::string prefix = layer_prefix(n);
   LayerView layer;
   layer.attn_norm = binder.plain(prefix + "input_layernorm.weight", {shape.hidden});
@@ -228,6 +260,18 @@ LayerView bind_layer(Binder& binder, const ModelShape& shape, int32_t n) {
   return layer;
 }
 
+template <typename Source>
+ModelView bind_model(Source& binder, const ModelShape& shape) {
+  ModelView model;
+  model.shape = shape;
+  model.embedding = binder.plain("model.embed_tokens.weight", {shape.vocab_rows, shape.hidden});
+  for (int32_t n = 0; n < shape.layers; ++n) model.layers.push_back(bind_layer(binder, shape, n));
+  model.final_norm = binder.plain("model.norm.weight", {shape.hidden});
+  model.head = shape.tied_embeddings ? model.embedding
+                                     : binder.plain("lm_head.weight", {shape.vocab_rows, shape.hidden});
+  return model;
+}
+
 }  // namespace
 
 std::vector<TensorSpec> tensor_table(const ModelShape& shape) {
@@ -244,15 +288,14 @@ std::vector<TensorSpec> tensor_table(const ModelShape& shape) {
 
 ModelView bind_tensors(const Checkpoint& checkpoint, const ModelShape& shape) {
   Binder binder(checkpoint, shape);
-  ModelView model;
-  model.shape = shape;
-  model.embedding = binder.plain("model.embed_tokens.weight", {shape.vocab_rows, shape.hidden});
-  for (int32_t n = 0; n < shape.layers; ++n) model.layers.push_back(bind_layer(binder, shape, n));
-  model.final_norm = binder.plain("model.norm.weight", {shape.hidden});
-  model.head = shape.tied_embeddings ? model.embedding
-                                     : binder.plain("lm_head.weight", {shape.vocab_rows, shape.hidden});
+  ModelView model = bind_model(binder, shape);
   binder.finish();
   return model;
+}
+
+DescribedModel::DescribedModel(const ModelShape& shape) : table_(tensor_table(shape)) {
+  const Describer describer(table_);
+  view_ = bind_model(describer, shape);
 }
 
 void widen(const TensorView& tensor, int64_t begin, int64_t count, float* out) {

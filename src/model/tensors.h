@@ -85,6 +85,20 @@ struct ModelView {
 // in the name) are skipped with a log line.
 ModelView bind_tensors(const Checkpoint& checkpoint, const ModelShape& shape);
 
+// The tensors of a model without files, in published dtypes: every view's data is nullptr. For back-ends that
+// can make weights up (cuda), to time shapes that nobody can download.
+class DescribedModel {
+ public:
+  explicit DescribedModel(const ModelShape& shape);
+  DescribedModel(const DescribedModel&) = delete;
+  DescribedModel& operator=(const DescribedModel&) = delete;
+  const ModelView& view() const { return view_; }
+
+ private:
+  std::vector<TensorSpec> table_;  // holds the names
+  ModelView view_;
+};
+
 // Widens elements [begin, begin + count) of any dtype but fp8 into floats.
 void widen(const TensorView& tensor, int64_t begin, int64_t count, float* out);
 

@@ -201,5 +201,40 @@ TEST(Widen, IsExactForEveryDtypeAtAnyAddress) {
   EXPECT_EQ(out[2], 0x1p-24f);
 }
 
+void expect_alike(const TensorView& described, const TensorView& bound) {
+  EXPECT_EQ(described.name, bound.name);
+  EXPECT_EQ(described.dtype, bound.dtype) << bound.name;
+  EXPECT_EQ(described.shape, bound.shape) << bound.name;
+  EXPECT_EQ(described.data, nullptr);
+}
+
+TEST(DescribedModel, HasTheViewsOfAPublishedCheckpointWithoutData) {
+  const TestCheckpoint checkpoint(small_test_shape());
+  const ModelView& bound = checkpoint.view();
+  const DescribedModel model(small_test_shape());
+  const ModelView& described = model.view();
+  EXPECT_EQ(described.shape, bound.shape);
+  expect_alike(described.embedding, bound.embedding);
+  expect_alike(described.final_norm, bound.final_norm);
+  expect_alike(described.head, bound.head);
+  ASSERT_EQ(described.layers.size(), bound.layers.size());
+  for (size_t n = 0; n < bound.layers.size(); ++n) {
+    const LayerView &a = described.layers[n], &b = bound.layers[n];
+    for (const auto member : {&LayerView::attn_norm, &LayerView::q_norm, &LayerView::k_norm,
+                              &LayerView::mlp_norm, &LayerView::router, &LayerView::router_bias})
+      expect_alike(a.*member, b.*member);
+    std::vector<std::pair<LinearView, LinearView>> linears = {{a.q, b.q}, {a.k, b.k}, {a.v, b.v}, {a.o, b.o}};
+    ASSERT_EQ(a.experts.size(), b.experts.size());
+    for (size_t e = 0; e < b.experts.size(); ++e)
+      for (const auto member : {&ExpertView::gate, &ExpertView::up, &ExpertView::down})
+        linears.emplace_back(a.experts[e].*member, b.experts[e].*member);
+    for (const auto& [own, other] : linears) {
+      expect_alike(own.weight, other.weight);
+      EXPECT_EQ(own.quantised, other.quantised);
+      expect_alike(own.scale_inv, other.scale_inv);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace minimax::model

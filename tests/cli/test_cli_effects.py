@@ -49,6 +49,18 @@ def test_flags_that_only_say_what_is_so(words):
         assert server.complete(max_tokens=1).status_code == 200
 
 
+@pytest.mark.parametrize("words", [["--tensor-parallel-size", "2"], ["--gpu-memory-utilization", "0.5"], ["--enforce-eager"]])
+def test_flags_of_gpus_say_on_a_cpu_that_there_is_nothing_to_do(words):
+    with Server("tiny", *words) as server:
+        assert server.complete(max_tokens=1).status_code == 200
+        assert f"{words[0]}: " in server.log()
+
+
+@pytest.mark.parametrize("words", [["--devices", "0", "1"], ["--rank-proxy", "0"], ["--load-format", "dummy"]])
+def test_flags_of_gpus_without_a_meaning_on_a_cpu_are_refused(words):
+    refused("serve", "tiny", *words, code=2, says=[words[0], "--backend cuda"])
+
+
 def test_quantization_must_be_that_of_the_checkpoint(tmp_path):
     assert run("synth", tmp_path / "m", "--preset", "small", "--vocab", "2048", "--weights", "bf16", "--tokenizer",
                TINY / "tokenizer.json").returncode == 0

@@ -67,13 +67,13 @@ def test_the_ways_to_write_graph_modes(words):
     (["--max-waiting-requests", "-1"], ["--max-waiting-requests"]),
     (["--tensor-parallel-size", "many"], ["--tensor-parallel-size", "many"]),
     (["--gpu-memory-utilization", "90"], ["--gpu-memory-utilization", "between 0 and 1"]),
-    (["--load-format", "pt"], ["--load-format", "auto, safetensors", "pt"]),
+    (["--load-format", "pt"], ["--load-format", "auto, safetensors, dummy", "pt"]),
     (["--dtype", "half"], ["--dtype half: ", "bfloat16"]),
     (["--dtype", "int8"], ["--dtype", "auto, bfloat16", "int8"]),
     (["--quantization", "awq"], ["--quantization", "fp8", "awq"]),
     (["--kv-cache-dtype", "fp8"], ["--kv-cache-dtype fp8: still to come"]),
     (["--kv-cache-dtype", "int4"], ["--kv-cache-dtype", "auto, bfloat16"]),
-    (["--load-format", "dummy"], ["--load-format dummy: still to come"]),
+    (["--load-format", "dummy"], ["--load-format dummy", "--backend cuda"]),
     (["--max-held-request-bytes", "1M"], ["--max-held-request-bytes", "--max-request-bytes"]),
     (["--logprobs-mode", "processed_logits"], ["--logprobs-mode", "raw_logprobs"]),
     (["--scheduling-policy", "sjf"], ["--scheduling-policy", "fcfs, priority"]),
@@ -100,7 +100,7 @@ def test_the_ways_to_write_graph_modes(words):
     (["--uvicorn-log-level", "chatty"], ["--uvicorn-log-level", "warning"]),
     (["--kv-cache-memory-bytes", "much"], ["--kv-cache-memory-bytes", "much"]),
     (["--model", "other"], ["twice"]),
-    (["-tp", "4", "--backend", "cuda"], ["--tensor-parallel-size 4", "one GPU"]),
+    (["-dp", "4", "--backend", "cuda"], ["--data-parallel-size 4", "one replica"]),
 ])
 def test_a_bad_value_is_refused_by_name(words, says):
     refused("serve", MISSING, *words, code=2, says=says)

@@ -329,8 +329,7 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
 
 template <int kQueries>
 void launch(const AttentionTask& task, const dim3& grid, StreamHandle stream) {
-  static const int ctas_max = ctas_at_once(attention_kernel<kQueries>, kThreads, kSharedBytes<kQueries>);
-  static_cast<void>(ctas_max);
+  ctas_at_once<attention_kernel<kQueries>>(kThreads, kSharedBytes<kQueries>);
   launch_kernel<attention_kernel<kQueries>>("attention", grid, kThreads, kSharedBytes<kQueries>, stream,
                                             task);
 }
@@ -353,7 +352,13 @@ void attention(const AttentionTask& task, int32_t rows, StreamHandle stream) {
     launch_kernel<fold_kernel>("attention fold", dim3(task.tile_count, task.q_heads), kThreads, 0, stream,
                                task);
   } else if (task.grid != nullptr) {
-    quantise(task.out, rows, task.q_heads * kHeadDim, task.grid, task.scales, stream);
+    QuantiseTask quantised;
+    quantised.x = task.out;
+    quantised.rows = rows;
+    quantised.width = task.q_heads * kHeadDim;
+    quantised.out = task.grid;
+    quantised.scales = task.scales;
+    quantise(quantised, stream);
   }
 }
 

@@ -1,7 +1,11 @@
 #include "backend/cuda/device.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
@@ -19,6 +23,10 @@ void require(int error, const char* what) {
   if (error != cudaSuccess) throw Error("cuda: {}: {}", what, words_of(error));
 }
 
+void require_idle() {
+  require(cudaDeviceSynchronize(), "work of the start");
+}
+
 void insist(int error, const char* what) {
   if (error == cudaSuccess) return;
   log::error("cuda: {}: {}; the device cannot be used further", what, words_of(error));
@@ -29,14 +37,42 @@ void insist_launched(const char* kernel) {
   insist(cudaGetLastError(), kernel);
 }
 
+// How the driver of this process is set up, before the first call of it. Kernels are loaded at once: a
+// kernel that waits for another rank must never meet one that is still to be loaded, for which the driver may
+// wait until the device is idle. And streams get queues of their own, as far as there are any.
+static void set_up_driver() {
+  static const bool done = [] {
+    setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+static std::atomic<int32_t> no_overlaps = 0;
+NoOverlap::NoOverlap() {
+  ++no_overlaps;
+}
+NoOverlap::~NoOverlap() {
+  --no_overlaps;
+}
+bool launches_overlap() {
+  return no_overlaps == 0;
+}
+
+void use_device(int32_t ordinal) {
+  insist(cudaSetDevice(ordinal), "cudaSetDevice");
+}
+
 int32_t device_count() {
+  set_up_driver();
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
 DeviceInfo select_device(int32_t ordinal) {
   const int32_t count = device_count();
-  if (ordinal < 0 || ordinal >= count)
+  if (ordinal < 0 || ordinal >= std::min(count, kDevicesMax))
     throw Error("cuda: device {}: the driver shows {} devices", ordinal, count);
   require(cudaSetDevice(ordinal), "cudaSetDevice");
   cudaDeviceProp properties{};
@@ -85,12 +121,34 @@ void Stream::launch(const Graph& graph) const {
   insist(cudaGraphLaunch(graph.handle(), handle_), "a step's graph");
 }
 
+// Streams are kept for later ones of their device, not destroyed: the driver gives those made after many
+// destroyed ones queues that others have already, and ranks that share a device then wait behind each other.
+struct StreamPool {
+  std::mutex mutex;
+  std::vector<StreamHandle> free[kDevicesMax];
+};
+static StreamPool& stream_pool() {
+  static auto* const pool = new StreamPool;  // outlives all that may give a stream back
+  return *pool;
+}
+
 Stream::Stream() {
+  require(cudaGetDevice(&device_), "cudaGetDevice");
+  {
+    const std::lock_guard lock(stream_pool().mutex);
+    std::vector<StreamHandle>& free = stream_pool().free[device_];
+    if (!free.empty()) {
+      handle_ = free.back();
+      free.pop_back();
+      return;
+    }
+  }
   require(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreate");
 }
 
 Stream::~Stream() {
-  if (handle_ != nullptr) cudaStreamDestroy(handle_);
+  const std::lock_guard lock(stream_pool().mutex);
+  stream_pool().free[device_].push_back(handle_);
 }
 
 void Stream::wait() const {
@@ -142,6 +200,15 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
 
 void DeviceMemory::upload(int64_t offset, const void* from, int64_t count) const {
   require(cudaMemcpy(data_ + offset, from, static_cast<size_t>(count), cudaMemcpyHostToDevice),
+          "upload of weights");
+}
+
+void DeviceMemory::upload_rows(int64_t offset, const void* from, int64_t rows, int64_t row_bytes,
+                               int64_t from_stride) const {
+  if (row_bytes == from_stride) return upload(offset, from, rows * row_bytes);
+  const auto width = static_cast<size_t>(row_bytes);
+  require(cudaMemcpy2D(data_ + offset, width, from, static_cast<size_t>(from_stride), width,
+                       static_cast<size_t>(rows), cudaMemcpyHostToDevice),
           "upload of weights");
 }
 

@@ -17,6 +17,7 @@ namespace minimax::backend::cuda {
 using StreamHandle = CUstream_st*;
 
 inline constexpr int kDeviceFailed = 3;  // exit code
+inline constexpr int kDevicesMax = 64;   // of one process
 
 struct DeviceInfo {
   std::string name;
@@ -33,10 +34,26 @@ int32_t device_count();
 // Selects the device for the calling thread. Throws Error if there is none or it is older than sm_80.
 DeviceInfo select_device(int32_t ordinal);
 
+// The device of later calls of this thread. It was selected before, by some thread.
+void use_device(int32_t ordinal);
+
+// While one of these lives, no launch starts before the one before it has ended: ranks that share a device
+// and wait for each other must not fill it with kernels that wait (peer.h).
+class NoOverlap {
+ public:
+  NoOverlap();
+  ~NoOverlap();
+  NoOverlap(const NoOverlap&) = delete;
+  NoOverlap& operator=(const NoOverlap&) = delete;
+};
+bool launches_overlap();
+
 // After the start. `error` is a cudaError_t.
 void insist(int error, const char* what);
 // At the start: throws Error.
 void require(int error, const char* what);
+// At the start: until the current device has done all that this process gave it.
+void require_idle();
 // insist on the launch just made.
 void insist_launched(const char* kernel);
 
@@ -55,6 +72,7 @@ class Graph {
   CUgraphExec_st* handle_ = nullptr;
 };
 
+// Of the current device.
 class Stream {
  public:
   Stream();
@@ -75,6 +93,7 @@ class Stream {
 
  private:
   StreamHandle handle_ = nullptr;
+  int device_ = 0;
 };
 
 // Owned memory, zeroed; aligned to 256 bytes. Throws Error naming `what`, the bytes wanted and those free.
@@ -94,6 +113,9 @@ class DeviceMemory {
 
   // At the start: blocking copies.
   void upload(int64_t offset, const void* from, int64_t count) const;
+  // Dense rows of `row_bytes` here, `from_stride` bytes apart there.
+  void upload_rows(int64_t offset, const void* from, int64_t rows, int64_t row_bytes,
+                   int64_t from_stride) const;
 
  private:
   std::byte* data_ = nullptr;

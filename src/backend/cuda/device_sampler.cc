@@ -15,10 +15,25 @@ static int64_t aligned(int64_t bytes) {
   return (bytes + 255) / 256 * 256;
 }
 
-int64_t DeviceSampler::image_bytes() const {
-  return aligned(kDrawsMax * static_cast<int64_t>(sizeof(Draw))) + aligned(4 * kDrawsMax) +
-         aligned(int64_t{4} * kDrawsMax * mask_words_) +
-         aligned(kDrawEditsMax * static_cast<int64_t>(sizeof(DrawEdit)));
+namespace {
+
+// Of one run, and of what lies behind its image on the device.
+struct Sizes {
+  int64_t image = 0, adjusted = 0, groups = 0, slices = 0;
+  explicit Sizes(int32_t vocab_size)
+      : image(aligned(kDrawsMax * static_cast<int64_t>(sizeof(Draw))) + aligned(4 * kDrawsMax) +
+              aligned(int64_t{4} * kDrawsMax * ((vocab_size + 31) / 32)) +
+              aligned(kDrawEditsMax * static_cast<int64_t>(sizeof(DrawEdit)))),
+        adjusted(aligned(int64_t{4} * kDrawsMax * vocab_size)),
+        groups(aligned(int64_t{4} * kDrawsMax * draw_groups(vocab_size))),
+        slices(aligned(int64_t{8} * kDrawsMax * kDrawSlices)) {}
+  int64_t all() const { return image + adjusted + groups + 3 * slices; }
+};
+
+}  // namespace
+
+int64_t DeviceSampler::device_bytes(int32_t vocab_size) {
+  return Sizes(vocab_size).all();
 }
 
 DeviceSampler::Image DeviceSampler::image_of(std::byte* base) const {
@@ -36,19 +51,17 @@ DeviceSampler::Image DeviceSampler::image_of(std::byte* base) const {
 
 DeviceSampler::DeviceSampler(const Stream& stream, int32_t vocab_size)
     : stream_(stream), vocab_size_(vocab_size), mask_words_((vocab_size + 31) / 32) {
-  const int64_t adjusted = aligned(int64_t{4} * kDrawsMax * vocab_size),
-                groups = aligned(int64_t{4} * kDrawsMax * draw_groups(vocab_size)),
-                slices = aligned(int64_t{8} * kDrawsMax * kDrawSlices);
-  arena_ = DeviceMemory(image_bytes() + adjusted + groups + 3 * slices, "sampling");
-  staging_ = PinnedMemory(image_bytes(), "staging of draws");
+  const Sizes sizes(vocab_size);
+  arena_ = DeviceMemory(sizes.all(), "sampling");
+  staging_ = PinnedMemory(sizes.image, "staging of draws");
   host_ = image_of(staging_.data());
   device_ = image_of(arena_.data());
-  std::byte* at = arena_.data() + image_bytes();
+  std::byte* at = arena_.data() + sizes.image;
   adjusted_ = reinterpret_cast<float*>(at);
-  groups_ = reinterpret_cast<float*>(at += adjusted);
-  masses_ = reinterpret_cast<uint64_t*>(at += groups);
-  best_scores_ = reinterpret_cast<float*>(at += slices);
-  best_ids_ = reinterpret_cast<int32_t*>(at += slices);
+  groups_ = reinterpret_cast<float*>(at += sizes.adjusted);
+  masses_ = reinterpret_cast<uint64_t*>(at += sizes.groups);
+  best_scores_ = reinterpret_cast<float*>(at += sizes.slices);
+  best_ids_ = reinterpret_cast<int32_t*>(at += sizes.slices);
 }
 
 void DeviceSampler::clear() {

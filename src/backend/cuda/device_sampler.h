@@ -40,6 +40,7 @@ class DeviceSampler {
   // Of draw i, in the order of add(): an id, kDrawNotFinite or kDrawUndecided.
   int32_t token(int32_t i) const { return host_.tokens[i]; }
 
+  static int64_t device_bytes(int32_t vocab_size);
   int64_t buffer_bytes() const { return arena_.bytes() + staging_.bytes(); }
 
  private:
@@ -50,7 +51,6 @@ class DeviceSampler {
     DrawEdit* edits = nullptr;  // last: only its used part is sent
   };
   Image image_of(std::byte* base) const;
-  int64_t image_bytes() const;
   void append_edits(const common::SlotState& slot, bool stops_masked, Draw& draw);
 
   const Stream& stream_;

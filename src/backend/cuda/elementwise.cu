@@ -1,6 +1,7 @@
 // The kernels that go over rows once: embedding, residual stream with norm and quantisation, rotation.
 // Bound: memory, or the launch for few rows. docs/numerics.md says what is rounded where.
 
+#include <algorithm>
 #include <cstdint>
 
 #include <cuda_runtime.h>
@@ -8,141 +9,136 @@
 #include "backend/cuda/bf16.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/peer.cuh"
+#include "backend/cuda/residual.cuh"
 
 namespace minimax::backend::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = kRowThreads;
 
 int64_t blocks_for(int64_t count) {
   return (count + kThreads - 1) / kThreads;
 }
 
-__global__ void embed_kernel(const uint16_t* table, const int32_t* tokens, int hidden, uint16_t* out) {
-  wait_for_previous();
-  const uint16_t* const from = table + int64_t{tokens[blockIdx.x]} * hidden;
-  for (int i = threadIdx.x; i < hidden; i += kThreads) out[int64_t{blockIdx.x} * hidden + i] = from[i];
+__host__ __device__ inline int groups_of(int columns) {
+  return (columns + kScaleCols - 1) / kScaleCols;
 }
 
-// A warp's 4 values a lane of a group of 128 columns, from `values(column)`, to codes and their scale.
-template <typename Values>
-__device__ inline void quantise_group(Values values_at, int begin, int width, uint16_t* out,
-                                      float* scale_out) {
-  const int lane = threadIdx.x % 32;
-  float values[4], largest = 0;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int column = begin + i * 32 + lane;
-    values[i] = column < width ? widen(values_at(column)) : 0.0f;
-    largest = fmaxf(largest, fabsf(values[i]));
+__global__ void embed_kernel(const __grid_constant__ EmbedTask task) {
+  wait_for_previous();
+  int token = task.tokens[blockIdx.x], part = 0;
+  if (task.parts == 1) {
+    token = (token - task.first_row[0]) % (task.first_row[1] - task.first_row[0]);
+    if (token < 0) token += task.first_row[1] - task.first_row[0];
+  } else {
+    while (token >= task.first_row[part + 1]) ++part;
+    token -= task.first_row[part];
   }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2)
-    largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
-  const float scale = quantisation_scale(largest);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int column = begin + i * 32 + lane;
-    if (column < width) out[column] = quantised(values[i], scale);
-  }
-  if (lane == 0) *scale_out = scale;
+  const uint16_t* const from = task.tables[part] + int64_t{token} * task.hidden;
+  for (int i = threadIdx.x; i < task.hidden; i += kThreads)
+    task.out[int64_t{blockIdx.x} * task.hidden + i] = from[i];
 }
 
 // A warp a group of 128 columns.
-__global__ void quantise_kernel(const uint16_t* x, int rows, int width, uint16_t* out, float* scales) {
+__global__ void quantise_kernel(const __grid_constant__ QuantiseTask task) {
   wait_for_previous();
-  const int groups = (width + kScaleCols - 1) / kScaleCols;
+  const int groups = groups_of(task.lead + task.width);
   const int64_t at = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
-  if (at >= int64_t{rows} * groups) return;
+  if (at >= int64_t{task.rows} * groups) return;
   const int64_t row = at / groups;
-  const uint16_t* const from = x + row * width;
-  quantise_group([from](int column) { return from[column]; }, static_cast<int>(at % groups) * kScaleCols,
-                 width, out + row * width, scales + at);
+  const uint16_t* const from = task.x + row * task.width;
+  quantise_group([from](int column) { return from[column]; },
+                 static_cast<int>(at % groups) * kScaleCols - task.lead, task.width,
+                 task.out + row * task.width, task.scales + at);
 }
 
-// 1 / sqrt(mean + eps) of a row whose squares each thread has summed over its columns: the warp's tree, then
-// the warps ascending. `warps`: [kThreads / 32] shared, not in use.
-__device__ inline float norm_factor(float sum, int width, float eps, float* warps) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
-  __syncthreads();
-  float total = 0;
-#pragma unroll
-  for (int warp = 0; warp < kThreads / 32; ++warp) total += warps[warp];
-  return 1.0f / sqrtf(total / static_cast<float>(width) + eps);
-}
-
-// Four neighbouring bf16 values.
-struct Quad {
-  float at[4];
-};
-__device__ inline Quad widen_quad(const uint2& bits) {
-  return {{widen_low(bits.x), widen_high(bits.x), widen_low(bits.y), widen_high(bits.y)}};
-}
-__device__ inline uint2 narrow_quad(const Quad& values) {
-  return {narrow_pair(values.at[0], values.at[1]), narrow_pair(values.at[2], values.at[3])};
-}
-
-// Four columns of what joins the residual stream.
-__device__ inline uint2 added_quad(const ResidualTask& task, int64_t row, int quad) {
-  const int quads = task.width / 4;
-  if (task.parts == nullptr) return reinterpret_cast<const uint2*>(task.y)[row * quads + quad];
-  const auto* const parts = reinterpret_cast<const uint2*>(task.parts) + row * task.slots * quads + quad;
-  Quad sum{};
-#pragma unroll 8
-  for (int slot = 0; slot < task.slots; ++slot) {
-    const float weight = task.slot_weights[row * task.slots + slot];
-    const Quad part = widen_quad(parts[int64_t{slot} * quads]);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sum.at[i] = __fmaf_rn(weight, part.at[i], sum.at[i]);
+// The ranks that hold columns of a group: which, and where each keeps its maximum. Every rank holds as many
+// columns as this one, in the order of ranks.
+struct GroupShare {
+  int first, last;
+  __device__ GroupShare(const QuantiseTask& task, int group) {
+    const int block = task.peers.rank * task.width / kScaleCols + group;
+    first = block * kScaleCols / task.width;
+    last = min(((block + 1) * kScaleCols - 1) / task.width, task.peers.ranks - 1);
   }
-  return narrow_quad(sum);
+  // 0 if the group is the first of rank `r`, else 1: no other is cut.
+  __device__ static int side(const QuantiseTask& task, int r, int group) {
+    return r * task.width / kScaleCols == task.peers.rank * task.width / kScaleCols + group ? 0 : 1;
+  }
+};
+
+// The same where groups are cut: their maxima are exchanged first. A warp a group, in turns.
+__global__ void quantise_cut_kernel(const __grid_constant__ QuantiseTask task) {
+  wait_for_previous();
+  const PeerView& peers = task.peers;
+  const int groups = groups_of(task.lead + task.width), lane = threadIdx.x % 32;
+  const int64_t count = int64_t{task.rows} * groups, step = int64_t{gridDim.x} * (kThreads / 32);
+  const int64_t begin = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
+  auto* const counts = peer_at<uint32_t>(peers, peers.rank, peers.at.maxima_counts);
+  const auto place = [&](uint32_t turn, int rank, int64_t row, int side) {
+    return ((int64_t{turn & 1} * peers.ranks + rank) * peers.sizes.parts_max + row) * 2 + side;
+  };
+  for (int64_t at = begin; at < count; at += step) {
+    const int64_t row = at / groups;
+    const int group = static_cast<int>(at % groups);
+    const GroupShare share(task, group);
+    if (share.first == share.last) continue;
+    const uint16_t* const from = task.x + row * task.width;
+    float values[4];
+    const float amax = group_amax([from](int column) { return from[column]; }, group * kScaleCols - task.lead,
+                                  task.width, values);
+    const int side = GroupShare::side(task, peers.rank, group);
+    const uint32_t turn = counts[row * 2 + side] + 1;
+    const int other = share.first + lane;
+    if (other <= share.last && other != peers.rank)
+      set_word(peer_at<uint64_t>(peers, other, peers.at.maxima) + place(turn, peers.rank, row, side),
+               word_of(amax, turn));
+  }
+  for (int64_t at = begin; at < count; at += step) {
+    const int64_t row = at / groups;
+    const int group = static_cast<int>(at % groups);
+    const GroupShare share(task, group);
+    const uint16_t* const from = task.x + row * task.width;
+    float values[4];
+    float amax = group_amax([from](int column) { return from[column]; }, group * kScaleCols - task.lead,
+                            task.width, values);
+    if (share.first != share.last) {
+      const int side = GroupShare::side(task, peers.rank, group);
+      const uint32_t turn = counts[row * 2 + side] + 1;
+      const int other = share.first + lane;
+      if (other <= share.last && other != peers.rank)
+        amax = fmaxf(amax, await_word(peers,
+                                      peer_at<uint64_t>(peers, peers.rank, peers.at.maxima) +
+                                          place(turn, other, row, GroupShare::side(task, other, group)),
+                                      turn));
+#pragma unroll
+      for (int half = 16; half > 0; half /= 2) amax = fmaxf(amax, __shfl_xor_sync(0xFFFFFFFFu, amax, half));
+      if (lane == 0) counts[row * 2 + side] = turn;
+    }
+    store_group(values, amax, group * kScaleCols - task.lead, task.width, task.out + row * task.width,
+                task.scales + at);
+  }
 }
 
-// A CTA a row, which stays in shared memory.
 __global__ void __launch_bounds__(kThreads) residual_norm_kernel(const __grid_constant__ ResidualTask task) {
   wait_for_previous();
   extern __shared__ __align__(16) uint2 values[];  // [width / 4]
   __shared__ float warps[kThreads / 32];
-  const int64_t row = blockIdx.x, from = task.index != nullptr ? task.index[row] : row;
+  const int64_t row = blockIdx.x;
   const int quads = task.width / 4;
-  auto* const h = reinterpret_cast<uint2*>(task.h) + from * quads;
-  float sum = 0;
-  for (int i = threadIdx.x; i < quads; i += kThreads) {
-    uint2 bits = h[i];
-    Quad value = widen_quad(bits);
-    if (task.y != nullptr || task.parts != nullptr) {
-      const uint2 y = added_quad(task, row, i);
-      if (task.y_out != nullptr) reinterpret_cast<uint2*>(task.y_out)[row * quads + i] = y;
-      const Quad added = widen_quad(y);
-#pragma unroll
-      for (int e = 0; e < 4; ++e) value.at[e] = value.at[e] + added.at[e];
-      bits = narrow_quad(value);
-      value = widen_quad(bits);
-      h[i] = bits;
-    }
-    values[i] = bits;
-#pragma unroll
-    for (int e = 0; e < 4; ++e) sum = __fmaf_rn(value.at[e], value.at[e], sum);
+  if (task.parts != nullptr) {
+    residual_row<true>(
+        task, row, [&](int quad) { return narrow_quad(combined_quad(task, row, quad)); }, values, warps);
+  } else if (task.y != nullptr) {
+    residual_row<true>(
+        task, row, [&](int quad) { return reinterpret_cast<const uint2*>(task.y)[row * quads + quad]; },
+        values, warps);
+  } else {
+    residual_row<false>(
+        task, row, [](int) { return uint2{}; }, values, warps);
   }
-  if (task.norm == nullptr) return;
-  const float factor = norm_factor(sum, task.width, task.eps, warps);
-  for (int i = threadIdx.x; i < quads; i += kThreads) {
-    const float4 weight = reinterpret_cast<const float4*>(task.norm)[i];
-    const Quad value = widen_quad(values[i]);
-    values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
-                              value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
-    reinterpret_cast<uint2*>(task.out)[row * quads + i] = values[i];
-  }
-  if (task.grid == nullptr) return;
-  __syncthreads();
-  const auto* const normed = reinterpret_cast<const uint16_t*>(values);
-  const int groups = (task.width + kScaleCols - 1) / kScaleCols;
-  for (int group = threadIdx.x / 32; group < groups; group += kThreads / 32)
-    quantise_group([normed](int column) { return normed[column]; }, group * kScaleCols, task.width,
-                   task.grid + row * task.width, task.scales + row * groups + group);
 }
 
 __global__ void rope_table_kernel(const int32_t* positions, const double* frequencies, int rows, int half,
@@ -156,10 +152,8 @@ __global__ void rope_table_kernel(const int32_t* positions, const double* freque
   sin_out[i] = static_cast<float>(s);
 }
 
-// One projection of a row into shared memory, normed. Ends with its values visible to all threads. `warps`:
-// as for norm_factor.
-__device__ inline void norm_heads(const uint16_t* from, int width, const float* norm, float eps, uint16_t* to,
-                                  float* warps, uint16_t* normed) {
+// One projection of a row into shared memory; a thread's share of its sum of squares.
+__device__ inline float load_heads(const uint16_t* from, int width, uint16_t* to) {
   auto* const values = reinterpret_cast<uint2*>(to);
   float sum = 0;
 #pragma unroll 4
@@ -169,17 +163,19 @@ __device__ inline void norm_heads(const uint16_t* from, int width, const float* 
 #pragma unroll
     for (int e = 0; e < 4; ++e) sum = __fmaf_rn(value.at[e], value.at[e], sum);
   }
-  if (norm != nullptr) {
-    const float factor = norm_factor(sum, width, eps, warps);
-    for (int i = threadIdx.x; i < width / 4; i += kThreads) {
-      const float4 weight = reinterpret_cast<const float4*>(norm)[i];
-      const Quad value = widen_quad(values[i]);
-      values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
-                                value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
-      if (normed != nullptr) reinterpret_cast<uint2*>(normed)[i] = values[i];
-    }
+  return sum;
+}
+
+__device__ inline void norm_heads(uint16_t* heads, int width, const float* norm, float factor,
+                                  uint16_t* normed) {
+  auto* const values = reinterpret_cast<uint2*>(heads);
+  for (int i = threadIdx.x; i < width / 4; i += kThreads) {
+    const float4 weight = reinterpret_cast<const float4*>(norm)[i];
+    const Quad value = widen_quad(values[i]);
+    values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
+                              value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
+    if (normed != nullptr) reinterpret_cast<uint2*>(normed)[i] = values[i];
   }
-  __syncthreads();
 }
 
 // Element i of heads in shared memory, turned.
@@ -196,24 +192,35 @@ __device__ inline uint32_t turned_pair(const uint16_t* values, int pair, int hal
   return narrow_pair(turned(values, 2 * pair, half, cos, sin), turned(values, 2 * pair + 1, half, cos, sin));
 }
 
-// Two CTAs a row: q, then k and v.
-__global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant__ RotateTask task) {
-  wait_for_previous();
-  extern __shared__ __align__(16) uint16_t heads[];  // [the wider of q and k]
-  __shared__ float warps[kThreads / 32];
-  const int64_t row = blockIdx.x;
-  const int q_width = task.q_heads * kHeadDim, kv_width = task.kv.kv_heads * kHeadDim;
-  const float *const cos = task.cos + row * task.half, *const sin = task.sin + row * task.half;
-  if (blockIdx.y == 0) {
-    norm_heads(task.q + row * q_width, q_width, task.q_norm, task.eps, heads, warps,
-               task.q_normed != nullptr ? task.q_normed + row * q_width : nullptr);
-    auto* const out = reinterpret_cast<uint32_t*>(task.q_out + row * q_width);
-    for (int i = threadIdx.x; i < q_width / 2; i += kThreads)
-      out[i] = turned_pair(heads, i, task.half, cos, sin);
-    return;
-  }
-  norm_heads(task.k + row * kv_width, kv_width, task.k_norm, task.eps, heads, warps,
-             task.k_normed != nullptr ? task.k_normed + row * kv_width : nullptr);
+// The sums of squares of a row, exchanged: q at side 0, k at side 1.
+__device__ inline int64_t square_place(const PeerView& peers, uint32_t turn, int rank, int64_t row) {
+  return ((int64_t{turn & 1} * peers.ranks + rank) * peers.sizes.rows_max + row) * 2 + blockIdx.y;
+}
+__device__ inline void send_square(const PeerView& peers, uint32_t turn, int64_t row, float sum) {
+  const int other = threadIdx.x;
+  if (other < peers.ranks)
+    set_word(peer_at<uint64_t>(peers, other, peers.at.squares) + square_place(peers, turn, peers.rank, row),
+             word_of(sum, turn));
+}
+// Over the ranks 0, step, 2 * step and so on, in this order; for all threads. `sums`: [kRanksMax] shared, not
+// in use.
+__device__ inline float await_squares(const PeerView& peers, uint32_t turn, int64_t row, int step,
+                                      float* sums) {
+  const int other = threadIdx.x;
+  if (other < peers.ranks)
+    sums[other] = await_word(
+        peers, peer_at<uint64_t>(peers, peers.rank, peers.at.squares) + square_place(peers, turn, other, row),
+        turn);
+  __syncthreads();
+  float total = 0;
+  for (int r = 0; r < peers.ranks; r += step) total += sums[r];
+  return total;
+}
+
+// K, turned, and V of a row into the cache.
+__device__ inline void store_kv(const RotateTask& task, int64_t row, const uint16_t* heads, const float* cos,
+                                const float* sin) {
+  const int kv_width = task.kv.kv_heads * kHeadDim;
   const int64_t block = task.places[row] / task.kv.block_tokens,
                 place = task.places[row] % task.kv.block_tokens;
   const auto* const v = reinterpret_cast<const uint32_t*>(task.v + row * kv_width);
@@ -228,11 +235,57 @@ __global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant_
   }
 }
 
+// Two CTAs a row: q, then k and v; rows in turns where there are more than CTAs.
+__global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant__ RotateTask task) {
+  wait_for_previous();
+  extern __shared__ __align__(16) uint16_t heads[];  // [the wider of q and k]
+  __shared__ float warps[kThreads / 32], sums[kRanksMax];
+  const PeerView& peers = task.peers;
+  const bool is_q = blockIdx.y == 0;
+  const int width = (is_q ? task.q_heads : task.kv.kv_heads) * kHeadDim;
+  const uint16_t* const from = is_q ? task.q : task.k;
+  const float* const norm = is_q ? task.q_norm : task.k_norm;
+  uint16_t* const normed = is_q ? task.q_normed : task.k_normed;
+  const bool exchanges = norm != nullptr && peers.ranks > 1;
+  auto* const counts = peer_at<uint32_t>(peers, peers.rank, peers.at.square_counts) + blockIdx.y;
+  const bool once = task.rows <= static_cast<int>(gridDim.x);
+  float sum = 0;
+  for (int64_t row = blockIdx.x; (exchanges || once) && row < task.rows; row += gridDim.x) {
+    sum = load_heads(from + row * width, width, heads);
+    if (norm != nullptr) sum = cta_sum(sum, warps);
+    if (exchanges) send_square(peers, counts[row * 2] + 1, row, sum);
+    __syncthreads();
+  }
+  for (int64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
+    if (!once) {
+      sum = load_heads(from + row * width, width, heads);
+      if (norm != nullptr && !exchanges) sum = cta_sum(sum, warps);
+    }
+    if (exchanges) {
+      const uint32_t turn = counts[row * 2] + 1;
+      sum = await_squares(peers, turn, row, is_q ? 1 : task.k_copies, sums);
+      if (threadIdx.x == 0) counts[row * 2] = turn;
+    }
+    if (norm != nullptr)
+      norm_heads(heads, width, norm, norm_factor(sum, is_q ? task.q_width : task.k_width, task.eps),
+                 normed != nullptr ? normed + row * width : nullptr);
+    __syncthreads();
+    const float *const cos = task.cos + row * task.half, *const sin = task.sin + row * task.half;
+    if (is_q) {
+      auto* const out = reinterpret_cast<uint32_t*>(task.q_out + row * width);
+      for (int i = threadIdx.x; i < width / 2; i += kThreads)
+        out[i] = turned_pair(heads, i, task.half, cos, sin);
+    } else {
+      store_kv(task, row, heads, cos, sin);
+    }
+    __syncthreads();  // the heads are read
+  }
+}
+
 }  // namespace
 
-void embed(const uint16_t* table, const int32_t* tokens, int32_t rows, int32_t hidden, uint16_t* out,
-           StreamHandle stream) {
-  launch_kernel<embed_kernel>("embed", rows, kThreads, 0, stream, table, tokens, hidden, out);
+void embed(const EmbedTask& task, int32_t rows, StreamHandle stream) {
+  launch_kernel<embed_kernel>("embed", rows, kThreads, 0, stream, task);
 }
 
 void residual_norm(const ResidualTask& task, StreamHandle stream) {
@@ -240,11 +293,16 @@ void residual_norm(const ResidualTask& task, StreamHandle stream) {
   launch_kernel<residual_norm_kernel>("residual_norm", task.rows, kThreads, task.width * 2, stream, task);
 }
 
-void quantise(const uint16_t* x, int32_t rows, int32_t width, uint16_t* out, float* scales,
-              StreamHandle stream) {
-  const int64_t groups = int64_t{rows} * ((width + kScaleCols - 1) / kScaleCols);
-  launch_kernel<quantise_kernel>("quantise", blocks_for(groups * 32), kThreads, 0, stream, x, rows, width,
-                                 out, scales);
+void quantise(const QuantiseTask& task, StreamHandle stream) {
+  const int64_t warps = int64_t{task.rows} * groups_of(task.lead + task.width);
+  const bool cut = task.peers.ranks > 1 && task.width % kScaleCols != 0;
+  if (!cut) {
+    launch_kernel<quantise_kernel>("quantise", blocks_for(warps * 32), kThreads, 0, stream, task);
+    return;
+  }
+  const int64_t most = std::min(ctas_at_once<quantise_cut_kernel>(kThreads, 0), task.peers.ctas_max);
+  launch_kernel<quantise_cut_kernel>("quantise", std::min(blocks_for(warps * 32), most), kThreads, 0, stream,
+                                     task);
 }
 
 void rope_table(const int32_t* positions, const double* frequencies, int32_t rows, int32_t half, float* cos,
@@ -254,8 +312,13 @@ void rope_table(const int32_t* positions, const double* frequencies, int32_t row
 }
 
 void rotate(const RotateTask& task, StreamHandle stream) {
-  launch_kernel<rotate_kernel>("rotate", dim3(task.rows, 2), kThreads, task.q_heads * kHeadDim * 2, stream,
-                               task);
+  const int bytes = std::max(task.q_heads, task.kv.kv_heads) * kHeadDim * 2;
+  int ctas = task.rows;
+  if (task.peers.ranks > 1) {
+    const int most = std::min(ctas_at_once<rotate_kernel>(kThreads, bytes), task.peers.ctas_max);
+    ctas = std::min(ctas, std::max(1, most / 2));
+  }
+  launch_kernel<rotate_kernel>("rotate", dim3(ctas, 2), kThreads, bytes, stream, task);
 }
 
 }  // namespace minimax::backend::cuda

@@ -80,13 +80,18 @@ struct CudaExecutor::Impl {
     std::vector<executor::TopLogprob> top;
   };
 
+  static CudaOptions placed(CudaOptions options) {
+    if (options.peers != nullptr) options.device = options.peers->device(options.shard.rank);
+    return options;
+  }
+
   Impl(const model::ModelView& model, const CudaOptions& own)
-      : options(own),
+      : options(placed(own)),
         limits(make_limits(own, model.shape)),
-        device(select_device(own.device)),
-        weights(model, own.arithmetic),
-        kv(model.shape, own.block_tokens, own.block_count),
-        forward({weights, kv, stream}, sizes_of(own)),
+        device(select_device(options.device)),
+        weights(model, own.arithmetic, own.shard),
+        kv(weights.shape(), own.block_tokens, own.block_count),
+        forward({weights, kv, stream, own.peers.get()}, sizes_of(own)),
         device_sampler(stream, own.vocab_size),
         threads(own.threads),
         slots(own.slot_count, own.vocab_size),
@@ -104,6 +109,7 @@ struct CudaExecutor::Impl {
   std::span<const uint32_t> mask_of(const StepBatch& batch, const executor::Sample& sample) const;
   void settle(const StepBatch& batch, RowJob& job, int32_t token) const;
   void publish(const StepBatch& batch);
+  bool tells() const { return options.shard.rank == 0 || options.peers == nullptr; }
 
   CudaOptions options;
   Limits limits;
@@ -134,6 +140,28 @@ int64_t CudaExecutor::block_bytes(const model::ModelShape& shape, int32_t block_
   return KvPool::block_bytes(shape, block_tokens);
 }
 
+static PeerSizes peer_sizes(const model::ModelShape& whole, const CudaOptions& options) {
+  return {.rows_max = options.step_rows_max,
+          .hidden = whole.hidden,
+          .parts_max = options.step_rows_max * whole.experts_per_token};
+}
+
+std::shared_ptr<PeerGroup> make_peers(const model::ModelShape& whole, const CudaOptions& options,
+                                      std::vector<int32_t> devices) {
+  return std::make_shared<PeerGroup>(std::move(devices), peer_sizes(whole, options));
+}
+
+int64_t CudaExecutor::fixed_bytes(const model::ModelShape& whole, const CudaOptions& options) {
+  // The driver's context, kernels and graphs, and what the allocator rounds up.
+  constexpr int64_t kReserve = int64_t{1} << 30;
+  const int32_t tp = options.shard.layout.tp;
+  const model::ModelShape own = model::shape_of_rank(whole, options.shard.layout, options.shard.rank);
+  const int64_t weights = Weights::bytes_of(own, options.arithmetic);
+  const int64_t activations = ForwardBuffers{}.lay_out(nullptr, own, whole, sizes_of(options));
+  const int64_t exchange = tp > 1 ? peer_offsets(peer_sizes(whole, options), tp).bytes : 0;
+  return weights + activations + exchange + DeviceSampler::device_bytes(options.vocab_size) + kReserve;
+}
+
 CudaExecutor::CudaExecutor(const model::ModelView& model, const CudaOptions& options)
     : impl_(std::make_unique<Impl>(model, options)) {}
 
@@ -153,6 +181,7 @@ executor::StepId CudaExecutor::submit(const StepBatch& batch) {
   if (!violation.empty()) check_failed(__FILE__, __LINE__, "find_violation(batch).empty()", violation);
   CHECK(!own.in_flight);
   const int64_t start_us = now_us();
+  use_device(own.options.device);
   own.slots.apply(batch);
   for (const executor::BlockCopy& copy : batch.block_copies) own.kv.copy(copy, own.stream);
   own.run_forward(batch);
@@ -218,7 +247,7 @@ void CudaExecutor::Impl::run_jobs(const StepBatch& batch) {
 
 // Draws what the device can, and marks the rest for the host.
 void CudaExecutor::Impl::draw_on_device(const StepBatch& batch, std::span<RowJob> held, const float* rows) {
-  const int64_t stride = weights.shape().vocab_rows;
+  const int64_t stride = weights.whole_shape().vocab_rows;
   const auto finish = [&] {
     device_sampler.run(rows, stride);
     for (size_t i = 0; i < pending.size(); ++i)
@@ -267,7 +296,7 @@ void CudaExecutor::Impl::settle(const StepBatch& batch, RowJob& job, int32_t tok
 
 // The jobs left, kHostRows rows at a time.
 void CudaExecutor::Impl::run_on_host(const StepBatch& batch, std::span<RowJob> held, const float* rows) {
-  const int64_t stride = weights.shape().vocab_rows;
+  const int64_t stride = weights.whole_shape().vocab_rows;
   pending.clear();
   std::vector<int32_t>& fetched = host_rows;
   const auto finish = [&] {
@@ -314,6 +343,7 @@ void CudaExecutor::Impl::run_job(const StepBatch& batch, RowJob& job, const floa
                                  cpu::Sampler& sampler) const {
   job.top.clear();
   if (job.score >= 0) {
+    if (!tells()) return;
     const executor::PromptScore& score = batch.prompt_scores[static_cast<size_t>(job.score)];
     job.logprob = sampler.score(row, score.token, score.top_k, job.top);
     return;
@@ -325,7 +355,7 @@ void CudaExecutor::Impl::run_job(const StepBatch& batch, RowJob& job, const floa
   job.token.sample = job.sample;
   job.token.token = draw.token;
   job.token.outcome = draw.outcome;
-  if (draw.outcome != executor::SampleOutcome::kNotFinite && slot.spec.logprobs >= 0)
+  if (draw.outcome != executor::SampleOutcome::kNotFinite && slot.spec.logprobs >= 0 && tells())
     job.token.logprob = sampler.score(row, draw.token, slot.spec.logprobs, job.top);
 }
 
@@ -357,16 +387,33 @@ executor::Report CudaExecutor::report() const {
   const auto mib = [](int64_t bytes) {
     return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / 1048576);
   };
+  const auto rank_text = [&own] {
+    const Shard& shard = own.options.shard;
+    const model::ModelShape& whole = own.weights.whole_shape();
+    const auto text = [](const char* what, const model::Range& range) {
+      return fmt::format(", {} {} to {}", what, range.begin, range.end - 1);
+    };
+    std::string out = fmt::format("{} of {} on device {}", shard.rank, shard.layout.tp, own.options.device);
+    out += text("query heads", model::q_heads_of(whole, shard.layout, shard.rank));
+    out += text("KV heads", model::kv_heads_of(whole, shard.layout, shard.rank));
+    out += text("columns of each expert", model::expert_width_of(whole, shard.layout, shard.rank));
+    out += text("ids", model::vocab_rows_of(whole, shard.layout, shard.rank));
+    if (own.options.peers == nullptr) return out + "; alone: what it computes has no meaning";
+    const int32_t together = own.options.peers->ranks_a_device();
+    return together > 1 ? out + fmt::format("; {} share a device", together) : out;
+  };
   return {
       {"back-end", "cuda"},
       {"device", fmt::format("{}, compute {}.{}, {} SMs, {}", own.device.name, own.device.compute_major,
                              own.device.compute_minor, own.device.processors, mib(own.device.bytes_total))},
       {"driver's CUDA", own.device.driver},
       {"arithmetic", std::string(common::name_of(own.options.arithmetic))},
+      {"rank", own.options.shard.layout.tp == 1 ? "all of the model" : rank_text()},
       {"weights", mib(own.weights.bytes())},
       {"KV blocks", fmt::format("{} of {} tokens, {}", own.limits.block_count, own.limits.block_tokens,
                                 mib(own.kv.bytes()))},
       {"activations", mib(own.forward.buffer_bytes())},
+      {"exchange", own.options.peers == nullptr ? "none" : mib(own.options.peers->bytes_a_rank())},
       {"graphs", own.options.graphs ? "of decode steps" : "none"},
       {"sampling", fmt::format("on the device, {}; log-probabilities on the host, {} threads",
                                mib(own.device_sampler.buffer_bytes()), own.threads.size())}};

@@ -1,17 +1,22 @@
 #pragma once
-// The Executor on one CUDA device. docs/executor_contract.md. No CUDA header is needed to include this.
+// The Executor on one CUDA device, or of one rank of a tensor-parallel model on several.
+// docs/executor_contract.md. No CUDA header is needed to include this.
 //
 // What runs where, today: the whole forward, the KV cache and the draws on the device (device_sampler.h says
 // which draws are not); log-probabilities, and the draws left over, by the CPU back-end's sampler on rows of
 // logits copied to the host. submit() runs the whole step; pipeline_depth is 1.
 //
 // Bit-equal tokens, on one GPU architecture: a row's logits and its draw depend on its sequence alone, not on
-// batch mates, chunks, block table, prefix-cache hits or recomputation (kernels.h).
+// batch mates, chunks, block table, prefix-cache hits or recomputation (kernels.h). Ranks draw the same
+// tokens from the same logits, each for itself; log-probabilities are rank 0's alone.
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "backend/common/arithmetic.h"
+#include "backend/cuda/peer.h"
+#include "backend/cuda/weights.h"
 #include "executor/executor.h"
 #include "model/config.h"
 #include "model/taps.h"
@@ -34,15 +39,28 @@ struct CudaOptions {
   int32_t vocab_size = 0;  // ids the tokenizer knows; at most the model's vocab_rows
   int32_t logprobs_max = 20;
   bool graphs = true;  // decode steps as CUDA graphs (forward.h); tokens are the same without
+  // A rank of several, each an executor with a thread of its own: every step is given to all of them. Without
+  // peers: a rank alone, as forward.h says.
+  Shard shard = {};
+  std::shared_ptr<PeerGroup> peers = {};
 };
+
+// What the ranks of a model exchange through; devices[rank] is an ordinal. options: of any rank.
+std::shared_ptr<PeerGroup> make_peers(const model::ModelShape& whole, const CudaOptions& options,
+                                      std::vector<int32_t> devices);
 
 class CudaExecutor final : public executor::Executor {
  public:
-  // Bytes of one KV block on the device.
+  // Bytes of one KV block on the device; of a rank: of its shape.
   static int64_t block_bytes(const model::ModelShape& shape, int32_t block_tokens);
 
-  // The view is read during construction only. Throws Error naming the option that cannot be had, a device
-  // that cannot be used or memory that is too small.
+  // What a rank takes of its device beside KV blocks: weights, activations, exchange, sampling. A little more
+  // than it will be.
+  static int64_t fixed_bytes(const model::ModelShape& whole, const CudaOptions& options);
+
+  // With peers, options.device is peers->device(rank) whatever is given. The view is read during construction
+  // only. Throws Error naming the option that cannot be had, a device that cannot be used or memory that is
+  // too small.
   CudaExecutor(const model::ModelView& model, const CudaOptions& options);
   ~CudaExecutor() override;
 

@@ -32,62 +32,63 @@ static int32_t rounded_leaves(int32_t leaves) {
   return (leaves + step - 1) / step * step;
 }
 
-template <typename T>
-T* Forward::take(int64_t count) {
-  std::byte* const at = measuring_ ? nullptr : arena_.data() + arena_used_;
-  arena_used_ += aligned(count * static_cast<int64_t>(sizeof(T)));
-  return reinterpret_cast<T*>(at);
+int64_t ForwardBuffers::lay_out(std::byte* base, const model::ModelShape& shape,
+                                const model::ModelShape& whole, const ForwardSizes& sizes) {
+  int64_t used = 0;
+  const auto take = [&](auto*& pointer, int64_t count) {
+    pointer =
+        base == nullptr ? nullptr : reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base + used);
+    used += aligned(count * static_cast<int64_t>(sizeof(*pointer)));
+  };
+  const bool sharded = shape != whole;
+  const int64_t rows = sizes.rows_max, parts = rows * shape.experts_per_token;
+  take(device_image_, StepImage::bytes(sizes));
+  for (uint16_t** const buffer : {&h_, &norm_, &out_}) take(*buffer, rows * shape.hidden);
+  for (uint16_t** const buffer : {&q_, &q_turned_, &attn_}) take(*buffer, rows * shape.q_width());
+  for (uint16_t** const buffer : {&k_, &v_, &k_normed_, &k_turned_}) take(*buffer, rows * shape.kv_width());
+  take(inner_, parts * shape.expert_width);
+  take(expert_out_, parts * shape.hidden);
+  const int64_t widest = std::max({rows * shape.hidden, rows * shape.q_width(), parts * shape.expert_width});
+  // A slice of inner values may begin inside a group.
+  const int64_t expert_groups = groups_of(shape.expert_width) + (sharded ? 1 : 0);
+  const int64_t groups =
+      std::max({rows * groups_of(shape.hidden), rows * groups_of(shape.q_width()), parts * expert_groups});
+  take(grid_, widest);
+  take(grid_scales_, groups);
+  take(cos_, rows * shape.rotary_dim / 2);
+  take(sin_, rows * shape.rotary_dim / 2);
+  take(router_logits_, rows * shape.experts);
+  take(scores_, rows * shape.experts);
+  take(expert_weights_, parts);
+  take(expert_ids_, parts);
+  take(parts_, parts);
+  take(part_tiles_, parts);
+  take(part_tile_count_, 1);
+  take(partials_, kPartialBytesMax / 4);
+  take(final_, sizes.logit_rows_max * int64_t{shape.hidden});
+  take(logits_, sizes.logit_rows_max * int64_t{whole.vocab_rows});
+  if (sharded) take(rank_sums_, rows * shape.hidden);  // of a rank alone
+  return used;
 }
 
-// Called twice: once to measure, once to place.
-void Forward::lay_out() {
-  arena_used_ = 0;
-  const int64_t rows = sizes_.rows_max, parts = rows * shape_.experts_per_token;
-  device_image_ = take<std::byte>(image_bytes());
-  for (uint16_t** const buffer : {&h_, &norm_, &out_}) *buffer = take<uint16_t>(rows * shape_.hidden);
-  for (uint16_t** const buffer : {&q_, &q_turned_, &attn_}) *buffer = take<uint16_t>(rows * shape_.q_width());
-  for (uint16_t** const buffer : {&k_, &v_, &k_normed_, &k_turned_})
-    *buffer = take<uint16_t>(rows * shape_.kv_width());
-  inner_ = take<uint16_t>(parts * shape_.expert_width);
-  expert_out_ = take<uint16_t>(parts * shape_.hidden);
-  const int64_t widest =
-      std::max({rows * shape_.hidden, rows * shape_.q_width(), parts * shape_.expert_width});
-  const int64_t groups = std::max({rows * groups_of(shape_.hidden), rows * groups_of(shape_.q_width()),
-                                   parts * groups_of(shape_.expert_width)});
-  grid_ = take<uint16_t>(widest);
-  grid_scales_ = take<float>(groups);
-  cos_ = take<float>(rows * shape_.rotary_dim / 2);
-  sin_ = take<float>(rows * shape_.rotary_dim / 2);
-  router_logits_ = take<float>(rows * shape_.experts);
-  scores_ = take<float>(rows * shape_.experts);
-  expert_weights_ = take<float>(parts);
-  expert_ids_ = take<int32_t>(parts);
-  parts_ = take<int32_t>(parts);
-  part_tiles_ = take<PartTile>(parts);
-  part_tile_count_ = take<int32_t>(1);
-  partials_ = take<float>(kPartialBytesMax / 4);
-  final_ = take<uint16_t>(sizes_.logit_rows_max * int64_t{shape_.hidden});
-  logits_ = take<float>(sizes_.logit_rows_max * int64_t{shape_.vocab_rows});
-}
-
-int64_t Forward::image_bytes() const {
-  const int64_t rows = sizes_.rows_max;
+int64_t StepImage::bytes(const ForwardSizes& sizes) {
+  const int64_t rows = sizes.rows_max;
   return aligned(4 * rows) * 2 + aligned(8 * rows) + aligned(16 * rows) +
-         aligned(4 * sizes_.table_blocks_max) + aligned(4 * sizes_.logit_rows_max);
+         aligned(4 * sizes.table_blocks_max) + aligned(4 * sizes.logit_rows_max);
 }
 
-Forward::Image Forward::image_of(std::byte* base) const {
-  Image image{};
+StepImage StepImage::at(std::byte* base, const ForwardSizes& sizes) {
+  StepImage image{};
   const auto place = [&](auto*& pointer, int64_t count) {
     pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base);
     base += aligned(count * static_cast<int64_t>(sizeof(*pointer)));
   };
-  place(image.tokens, sizes_.rows_max);
-  place(image.positions, sizes_.rows_max);
-  place(image.places, sizes_.rows_max);
-  place(image.tiles, sizes_.rows_max);
-  place(image.logit_rows, sizes_.logit_rows_max);
-  place(image.table, sizes_.table_blocks_max);  // last: only its used part is sent
+  place(image.tokens, sizes.rows_max);
+  place(image.positions, sizes.rows_max);
+  place(image.places, sizes.rows_max);
+  place(image.tiles, sizes.rows_max);
+  place(image.logit_rows, sizes.logit_rows_max);
+  place(image.table, sizes.table_blocks_max);
   return image;
 }
 
@@ -95,15 +96,20 @@ Forward::Forward(const Parts& parts, const ForwardSizes& sizes)
     : weights_(parts.weights),
       kv_(parts.kv),
       stream_(parts.stream),
+      group_(parts.peers),
+      peers_(parts.peers != nullptr ? parts.peers->view(parts.weights.shard().rank) : PeerView{}),
       shape_(parts.weights.shape()),
+      whole_(parts.weights.whole_shape()),
       sizes_(sizes) {
-  lay_out();
-  arena_ = DeviceMemory(arena_used_, "activations (--max-num-batched-tokens)");
-  measuring_ = false;
-  lay_out();
-  staging_ = PinnedMemory(image_bytes(), "staging of a step");
-  host_ = image_of(staging_.data());
-  device_ = image_of(device_image_);
+  arena_ = DeviceMemory(lay_out(nullptr, shape_, whole_, sizes_), "activations (--max-num-batched-tokens)");
+  lay_out(arena_.data(), shape_, whole_, sizes_);
+  staging_ = PinnedMemory(StepImage::bytes(sizes_), "staging of a step");
+  host_ = StepImage::at(staging_.data(), sizes_);
+  device_ = StepImage::at(device_image_, sizes_);
+  if (group_ != nullptr) {
+    group_->publish(peers_.rank, {weights_.embedding(), logits_});
+    rank_sums_ = reinterpret_cast<float*>(peers_.memory[peers_.rank] + peers_.at.partials);
+  }
   std::vector<double> frequencies;
   for (int32_t i = 0; i < shape_.rotary_dim / 2; ++i)
     frequencies.push_back(std::pow(shape_.rope_theta, -2.0 * i / shape_.rotary_dim));
@@ -175,6 +181,11 @@ void Forward::run(const StepRows& step) {
   if (!launch_graph()) launch_layers();
 }
 
+// Graphs are made and given up while no rank's kernels wait for this one.
+void Forward::meet_peers() const {
+  if (group_ != nullptr) group_->meet();
+}
+
 // False: the step's form is not one for graphs, or it was never met before.
 bool Forward::launch_graph() {
   if (!graphs_on_ || !decode_only_ || sink_ != nullptr || rows_ > kGraphRowsMax) return false;
@@ -188,6 +199,7 @@ bool Forward::launch_graph() {
           std::min_element(graphs_.begin(), graphs_.end(),
                            [](const StepGraph& a, const StepGraph& b) { return a.last_use < b.last_use; }));
     graphs_.push_back({.form = form, .last_use = ++graph_clock_, .graph = {}});
+    meet_peers();
     return false;
   }
   found->last_use = ++graph_clock_;
@@ -195,6 +207,7 @@ bool Forward::launch_graph() {
     stream_.begin_recording();
     launch_layers();
     found->graph = stream_.end_recording();
+    meet_peers();
   }
   stream_.launch(found->graph);
   ++graph_launches_;
@@ -202,11 +215,34 @@ bool Forward::launch_graph() {
 }
 
 void Forward::launch_layers() {
-  embed(weights_.embedding(), device_.tokens, rows_, shape_.hidden, h_, stream_.handle());
+  embed_rows();
   tap(taps::kEmbed, h_, rows_, shape_.hidden);
   begin_layers(0);
   for (int32_t n = 0; n < shape_.layers; ++n) layer_body(n, n + 1 < shape_.layers ? n + 1 : -1);
   layer_ = -1;
+}
+
+void Forward::embed_rows() {
+  EmbedTask task{.tokens = device_.tokens, .hidden = shape_.hidden, .out = h_};
+  const Shard& shard = weights_.shard();
+  task.parts = peers_.ranks;
+  for (int32_t i = 0; i < task.parts; ++i) {
+    const int32_t rank = group_ == nullptr ? shard.rank : i;
+    const model::Range rows = model::vocab_rows_of(whole_, shard.layout, rank);
+    task.tables[i] = group_ == nullptr ? weights_.embedding() : group_->shared(rank).embedding;
+    task.first_row[i] = static_cast<int32_t>(rows.begin);
+    task.first_row[i + 1] = static_cast<int32_t>(rows.end);
+  }
+  embed(task, rows_, stream_.handle());
+}
+
+// The end of half a layer: what it gave joins the residual stream, over all ranks.
+void Forward::join(const ResidualTask& task) {
+  if (sharded()) {
+    residual_norm_over_ranks(task, rank_sums_, peers_, peer_form_, stream_.handle());
+  } else {
+    residual_norm(task, stream_.handle());
+  }
 }
 
 void Forward::set_hidden(std::span<const uint16_t> bits) {
@@ -245,7 +281,9 @@ void Forward::layer_body(int32_t n, int32_t next) {
   attention_part(n);
   ResidualTask attended = norm_task(weights.mlp_norm, weights.gate);
   attended.y = out_;
-  residual_norm(attended, stream_.handle());
+  attended.y_out = sharded() && sink_ != nullptr ? out_ : nullptr;
+  join(attended);
+  if (sharded()) tap(taps::kOProj, out_, rows_, shape_.hidden);
   tap(taps::kAttnResidual, h_, rows_, shape_.hidden);
   tap(taps::kMlpNorm, norm_, rows_, shape_.hidden);
   experts_part(n);
@@ -255,7 +293,7 @@ void Forward::layer_body(int32_t n, int32_t next) {
   mixed.slot_weights = expert_weights_;
   mixed.slots = shape_.experts_per_token;
   mixed.y_out = sink_ != nullptr ? out_ : nullptr;
-  residual_norm(mixed, stream_.handle());
+  join(mixed);
   tap(taps::kMoe, out_, rows_, shape_.hidden);
   tap(taps::kMlpResidual, h_, rows_, shape_.hidden);
   if (next < 0) return;
@@ -275,7 +313,15 @@ void Forward::set_input(LinearTask& task, const Matrix& weight, const uint16_t* 
 }
 
 void Forward::quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows) {
-  if (quantises(weight)) quantise(x, rows, weight.in, grid_, grid_scales_, stream_.handle());
+  if (!quantises(weight)) return;
+  quantise({.x = x,
+            .rows = rows,
+            .width = weight.in,
+            .lead = weight.lead_cols,
+            .out = grid_,
+            .scales = grid_scales_,
+            .peers = peers_},
+           stream_.handle());
 }
 
 void Forward::attention_part(int32_t n) {
@@ -302,6 +348,10 @@ void Forward::attention_part(int32_t n) {
           .q_norm = weights.q_norm,
           .k_norm = weights.k_norm,
           .eps = static_cast<float>(shape_.rms_eps),
+          .q_width = peers_.ranks > 1 ? whole_.q_width() : shape_.q_width(),
+          .k_width = peers_.ranks > 1 ? whole_.kv_width() : shape_.kv_width(),
+          .k_copies = std::max(1, peers_.ranks / whole_.kv_heads),
+          .peers = peers_,
           .half = shape_.rotary_dim / 2,
           .cos = cos_,
           .sin = sin_,
@@ -332,11 +382,12 @@ void Forward::attention_part(int32_t n) {
              .scales = grid_scales_},
             rows_, stream);
   tap(taps::kAttn, attn_, rows_, shape_.q_width());
-  LinearTask output{.outputs = {{.weight = weights.o, .y_bf16 = out_, .y_stride = shape_.hidden}},
-                    .rows = rows_};
+  LinearTask output{.outputs = {{.weight = weights.o, .y_stride = shape_.hidden}}, .rows = rows_};
+  output.outputs[0].y_f32 = sharded() ? rank_sums_ : nullptr;
+  output.outputs[0].y_bf16 = sharded() ? nullptr : out_;
   set_input(output, weights.o, attn_);
   linear(output, stream);
-  tap(taps::kOProj, out_, rows_, shape_.hidden);
+  if (!sharded()) tap(taps::kOProj, out_, rows_, shape_.hidden);
 }
 
 void Forward::experts_part(int32_t n) {
@@ -403,11 +454,23 @@ const float* Forward::logits(std::span<const int32_t> rows) {
                  .out = final_},
                 stream_.handle());
   tap(taps::kFinalNorm, final_, count, shape_.hidden);
-  linear({.outputs = {{.weight = weights_.head(), .y_f32 = logits_, .y_stride = shape_.vocab_rows}},
-          .x = final_,
-          .rows = count},
-         stream_.handle());
-  tap(taps::kLogits, logits_, count, shape_.vocab_rows);
+  const Shard& shard = weights_.shard();
+  const model::Range own = model::vocab_rows_of(whole_, shard.layout, shard.rank);
+  linear(
+      {.outputs = {{.weight = weights_.head(), .y_f32 = logits_ + own.begin, .y_stride = whole_.vocab_rows}},
+       .x = final_,
+       .rows = count},
+      stream_.handle());
+  if (group_ != nullptr) {
+    GatherTask gather{.stride = whole_.vocab_rows,
+                      .begin = static_cast<int32_t>(own.begin),
+                      .count = static_cast<int32_t>(own.size()),
+                      .rows = count,
+                      .peers = peers_};
+    for (int32_t r = 0; r < peers_.ranks; ++r) gather.logits[r] = group_->shared(r).logits;
+    gather_logits(gather, stream_.handle());
+  }
+  tap(taps::kLogits, logits_, count, whole_.vocab_rows);
   return logits_;
 }
 

@@ -1,6 +1,12 @@
 #pragma once
 // The layer sequence of the MiniMax-M2 family on the device: docs/numerics.md, the same points as
 // backend/ref. All work of a step goes to one stream; nothing is allocated after construction.
+//
+// A rank of several (peer.h) holds its heads, its width of every expert and its rows of embedding and head.
+// Hidden states, routing and logits are whole on every rank, bit for bit the same.
+// A rank alone (layout.tp > 1 and no peers) leaves out what it would exchange: true shapes and bytes for
+// timing, meaningless results. Tokens of other ranks' embedding rows get one of its own, other ranks' logits
+// are zeros, norms and sums go over its own part.
 
 #include <cstdint>
 #include <span>
@@ -10,6 +16,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/kv.h"
+#include "backend/cuda/peer.h"
 #include "backend/cuda/weights.h"
 #include "executor/step.h"
 #include "model/taps.h"
@@ -38,21 +45,52 @@ struct ForwardSizes {
   int32_t logit_rows_max = 0;    // of one call of logits()
 };
 
+// What the host sends each step, in one image.
+struct StepImage {
+  int32_t* tokens;
+  int32_t* positions;
+  int64_t* places;
+  RowTile* tiles;
+  int32_t* logit_rows;
+  int32_t* table;  // last: only its used part is sent
+
+  static int64_t bytes(const ForwardSizes& sizes);
+  static StepImage at(std::byte* base, const ForwardSizes& sizes);
+};
+
+// Where a forward keeps its activations: bf16 unless float.
+struct ForwardBuffers {
+  std::byte* device_image_ = nullptr;
+  uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q_turned_ = nullptr, *k_ = nullptr,
+           *k_normed_ = nullptr, *k_turned_ = nullptr, *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr,
+           *grid_ = nullptr, *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
+  float *grid_scales_ = nullptr, *cos_ = nullptr, *sin_ = nullptr, *router_logits_ = nullptr,
+        *scores_ = nullptr, *expert_weights_ = nullptr, *partials_ = nullptr, *logits_ = nullptr,
+        *rank_sums_ = nullptr;  // o_proj of a rank, before the sum over ranks
+  int32_t *expert_ids_ = nullptr, *parts_ = nullptr, *part_tile_count_ = nullptr;
+  PartTile* part_tiles_ = nullptr;
+
+  // Places all from `base` on and returns the bytes; nullptr: counts alone. shape: the rank's.
+  int64_t lay_out(std::byte* base, const model::ModelShape& shape, const model::ModelShape& whole,
+                  const ForwardSizes& sizes);
+};
+
 // Borrows all it is given. Threads: one caller at a time.
-class Forward {
+class Forward : private ForwardBuffers {
  public:
   struct Parts {
     const Weights& weights;
     const KvPool& kv;
     const Stream& stream;
+    PeerGroup* peers = nullptr;  // of a rank that is not alone
   };
   Forward(const Parts& parts, const ForwardSizes& sizes);
 
   // Starts the step: writes K and V of the rows and leaves their final hidden states.
   void run(const StepRows& step);
 
-  // Starts the logits [rows, vocab_rows] f32 of rows of the last run(), on the device; valid until the next
-  // call. REQUIRES: at most logit_rows_max rows.
+  // Starts the logits [rows, whole vocab_rows] f32 of rows of the last run(), on the device; valid until the
+  // next call. REQUIRES: at most logit_rows_max rows.
   const float* logits(std::span<const int32_t> rows);
 
   // The pieces of run(), for comparisons that feed a layer by hand.
@@ -64,21 +102,23 @@ class Forward {
   void set_taps(model::TapSink* sink) { sink_ = sink; }
   void set_attention_form(AttentionForm form) { form_ = form; }
   void set_graphs(bool on) { graphs_on_ = on; }
+  void set_peer_form(PeerForm form) { peer_form_ = form; }
   int64_t graph_launches() const { return graph_launches_; }
 
   int64_t buffer_bytes() const;
 
  private:
-  template <typename T>
-  T* take(int64_t count);
-  void lay_out();
   void plan_attention(const StepRows& step);
   void attention_part(int32_t n);
   void experts_part(int32_t n);
   void launch_layers();
   bool launch_graph();
+  void meet_peers() const;
   void begin_layers(int32_t n);
   void layer_body(int32_t n, int32_t next);
+  void embed_rows();
+  bool sharded() const { return weights_.shard().layout.tp > 1; }
+  void join(const ResidualTask& task);
   ResidualTask norm_task(const float* norm, const Matrix& reader) const;
   bool quantises(const Matrix& weight) const;
   void set_input(LinearTask& task, const Matrix& weight, const uint16_t* x) const;
@@ -91,28 +131,19 @@ class Forward {
   const Weights& weights_;
   const KvPool& kv_;
   const Stream& stream_;
-  const model::ModelShape& shape_;
+  PeerGroup* const group_;
+  const PeerView peers_;
+  const model::ModelShape& shape_;  // of this rank
+  const model::ModelShape& whole_;
   ForwardSizes sizes_;
   AttentionForm form_ = AttentionForm::kBySize;
+  PeerForm peer_form_ = PeerForm::kBySize;
   DeviceMemory arena_;
-  int64_t arena_used_ = 0;
-  bool measuring_ = true;
   DeviceMemory frequencies_;
 
   // What the host sends each step: one pinned image, one copy.
   PinnedMemory staging_;
-  struct Image {
-    int32_t* tokens;
-    int32_t* positions;
-    int64_t* places;
-    RowTile* tiles;
-    int32_t* logit_rows;
-    int32_t* table;
-  };
-  Image image_of(std::byte* base) const;
-  int64_t image_bytes() const;
-  Image host_{}, device_{};
-  std::byte* device_image_ = nullptr;
+  StepImage host_{}, device_{};
 
   // The step in progress.
   int32_t rows_ = 0;
@@ -141,15 +172,6 @@ class Forward {
   int64_t graph_launches_ = 0;
   bool graphs_on_ = true;
   bool decode_only_ = false;
-
-  // Buffers in arena_. bf16 unless float.
-  uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q_turned_ = nullptr, *k_ = nullptr,
-           *k_normed_ = nullptr, *k_turned_ = nullptr, *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr,
-           *grid_ = nullptr, *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
-  float *grid_scales_ = nullptr, *cos_ = nullptr, *sin_ = nullptr, *router_logits_ = nullptr,
-        *scores_ = nullptr, *expert_weights_ = nullptr, *partials_ = nullptr, *logits_ = nullptr;
-  int32_t *expert_ids_ = nullptr, *parts_ = nullptr, *part_tile_count_ = nullptr;
-  PartTile* part_tiles_ = nullptr;
 
   model::TapSink* sink_ = nullptr;
   std::vector<std::byte> fetched_;

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "backend/cuda/device.h"
+#include "backend/cuda/peer.h"
 
 namespace minimax::backend::cuda {
 
@@ -20,19 +21,23 @@ enum class WeightKind : uint8_t { kE4m3, kBf16, kF32 };
 // One weight, or the same weight of all experts of a layer one after the other. [out, in] row-major.
 struct Matrix {
   const void* data = nullptr;
-  const float* scales = nullptr;  // kE4m3: [ceil(out / block_rows), ceil(in / kScaleCols)]
+  const float* scales = nullptr;  // kE4m3: [blocks of rows, scale_cols()]
   int32_t out = 0;
   int32_t in = 0;          // a multiple of 16
   int32_t block_rows = 0;  // a multiple of 16
+  // kE4m3: where a cut goes through a block, rows and columns of the first one that lie before; multiples
+  // of 16.
+  int32_t lead_rows = 0;
+  int32_t lead_cols = 0;
   WeightKind kind = WeightKind::kBf16;
 
   constexpr int64_t element_bytes() const {
     return kind == WeightKind::kE4m3 ? 1 : kind == WeightKind::kBf16 ? 2 : 4;
   }
   constexpr int64_t expert_elements() const { return int64_t{out} * in; }
-  constexpr int64_t scale_cols() const { return (in + kScaleCols - 1) / kScaleCols; }
+  constexpr int64_t scale_cols() const { return (lead_cols + in + kScaleCols - 1) / kScaleCols; }
   constexpr int64_t expert_scales() const {
-    return kind == WeightKind::kE4m3 ? (out + block_rows - 1) / block_rows * scale_cols() : 0;
+    return kind == WeightKind::kE4m3 ? (lead_rows + out + block_rows - 1) / block_rows * scale_cols() : 0;
   }
 };
 
@@ -58,7 +63,7 @@ struct LinearTask {
   // outputs[0]. Not with kF32.
   bool swiglu = false;
   const uint16_t* x = nullptr;      // [*, in] bf16; w8a8: values of e4m3
-  const float* x_scales = nullptr;  // w8a8: [*, ceil(in / kScaleCols)]; nullptr: 1
+  const float* x_scales = nullptr;  // w8a8: [*, scale_cols()]; nullptr: 1
   int32_t rows = 0;                 // rows of y; with tiles: an upper bound of parts
   // Experts: tile i multiplies rows x[parts[j] / x_divisor] into y[parts[j]].
   const PartTile* tiles = nullptr;
@@ -78,8 +83,18 @@ void linear(const LinearTask& task, StreamHandle stream);
 // given.
 int32_t tile_rows(int64_t parts, int32_t experts);
 
-void embed(const uint16_t* table, const int32_t* tokens, int32_t rows, int32_t hidden, uint16_t* out,
-           StreamHandle stream);
+// out[i] = the table's row of tokens[i]. The table lies in parts, one after the other, on one device or more.
+struct EmbedTask {
+  const uint16_t* tables[kRanksMax] = {};
+  int32_t first_row[kRanksMax + 1] = {};  // of each part; then the end of the last
+  // With one part that is not the whole table, rows outside it are taken from inside: see forward.h on a
+  // rank alone.
+  int32_t parts = 1;
+  const int32_t* tokens = nullptr;  // [rows]
+  int32_t hidden = 0;
+  uint16_t* out = nullptr;  // [rows, hidden]
+};
+void embed(const EmbedTask& task, int32_t rows, StreamHandle stream);
 // What lies between two linears of a row, in one pass: what the layer before it gave joins the residual
 // stream, the next norm follows, and the quantisation of its result. docs/numerics.md for each.
 struct ResidualTask {
@@ -98,14 +113,45 @@ struct ResidualTask {
   const float* norm = nullptr;
   float eps = 0;
   uint16_t* out = nullptr;
-  // As quantise(out, ...); nullptr: none.
+  // As quantise() of out; nullptr: none.
   uint16_t* grid = nullptr;
   float* scales = nullptr;
 };
 void residual_norm(const ResidualTask& task, StreamHandle stream);
+// The same over ranks: y is the sum over ranks, in their order, of fp32 values that each holds a part of;
+// then as above. `partial` [rows, width] f32 holds this rank's y, if parts is nullptr; else it is not read
+// (with more than kPushRows rows it is overwritten). It is the exchange memory's `partials` if ranks > 1.
+enum class PeerForm : uint8_t {
+  kBySize,
+  kPush,  // every rank sums all rows; at most kPushRows
+  kOwned  // a row is summed by one rank, which hands the result to the others
+};
+void residual_norm_over_ranks(const ResidualTask& task, float* partial, const PeerView& peers, PeerForm form,
+                              StreamHandle stream);
+// Columns [begin, begin + count) of logits [rows, stride] to all other ranks' `logits`; ends when theirs are
+// here.
+struct GatherTask {
+  float* logits[kRanksMax] = {};
+  int64_t stride = 0;
+  int32_t begin = 0;
+  int32_t count = 0;
+  int32_t rows = 0;
+  PeerView peers;
+};
+void gather_logits(const GatherTask& task, StreamHandle stream);
+
 // Per row and kScaleCols columns: scale = amax / 448 (1 if 0), out = the e4m3 value of x / scale, as bf16.
-void quantise(const uint16_t* x, int32_t rows, int32_t width, uint16_t* out, float* scales,
-              StreamHandle stream);
+struct QuantiseTask {
+  const uint16_t* x = nullptr;  // [rows, width]
+  int32_t rows = 0;
+  int32_t width = 0;
+  int32_t lead = 0;         // columns of the first group that another rank holds
+  uint16_t* out = nullptr;  // [rows, width]
+  float* scales = nullptr;  // [rows, groups]
+  // Ranks that hold `width` columns each, in order: a group that is cut takes its amax over them.
+  PeerView peers;
+};
+void quantise(const QuantiseTask& task, StreamHandle stream);
 // cos and sin [rows, half] of position * frequency, the angle in double.
 void rope_table(const int32_t* positions, const double* frequencies, int32_t rows, int32_t half, float* cos,
                 float* sin, StreamHandle stream);
@@ -128,6 +174,11 @@ struct RotateTask {
   const float* q_norm = nullptr;  // nullptr: no norms
   const float* k_norm = nullptr;
   float eps = 0;
+  // The norm goes over q and k of all ranks: the whole widths, and how many neighbours hold the same k.
+  int32_t q_width = 0;
+  int32_t k_width = 0;
+  int32_t k_copies = 1;
+  PeerView peers;
   int32_t half = 0;            // pairs (i, i + half) of a head turn
   const float* cos = nullptr;  // [rows, half]
   const float* sin = nullptr;
@@ -161,13 +212,25 @@ struct AttentionTask {
   int32_t leaves_max = 0;     // of the longest row
   float* partials = nullptr;  // nullptr: one CTA folds all leaves of its tile. Else [rows, q_heads,
                               // leaves_max, kPartialFloats]: a CTA a leaf, folded by a second kernel
-  // As quantise(out, ...); nullptr: none.
+  // As quantise() of out; nullptr: none.
   uint16_t* grid = nullptr;
   float* scales = nullptr;
 };
 inline constexpr int32_t kPartialFloats = kHeadDim + 2;
 int32_t wide_rows(int32_t group);  // query heads of a KV head, at most 8
 void attention(const AttentionTask& task, int32_t rows, StreamHandle stream);
+
+// Random weights, for timing: an element is a function of `seed` and its place in the whole tensor alone.
+// kE4m3: all finite codes; kBf16 and kF32: uniform in [-span, span].
+struct FillTask {
+  void* data = nullptr;
+  int64_t rows = 0, cols = 0;
+  int64_t row_begin = 0, col_begin = 0, whole_cols = 0;  // in the whole tensor
+  WeightKind kind = WeightKind::kBf16;
+  float span = 0;
+  uint64_t seed = 0;
+};
+void fill_random(const FillTask& task, StreamHandle stream);
 
 struct RouteTask {
   const float* logits = nullptr;  // [rows, experts]

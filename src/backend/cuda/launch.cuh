@@ -3,23 +3,44 @@
 // (programmatic dependent launch): what a launch costs is hidden. So every kernel begins with
 // wait_for_previous(), in every CTA, and touches no memory before it.
 
+#include <mutex>
+
 #include <cuda_runtime.h>
 
 #include "backend/cuda/device.h"
 
 namespace minimax::backend::cuda {
 
-// CTAs of the kernel that the device holds at once. Also allows the kernel its dynamic shared memory: to be
-// called once, before the first launch. One device a process.
-template <typename Kernel>
-int ctas_at_once(Kernel* kernel, int threads, int shared_bytes) {
-  insist(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
-         "shared memory of a kernel");
-  int device = 0, processors = 0, each = 0;
+constexpr int kSharedBytesFree = 40 * 1024;  // dynamic, without being asked for
+
+// A value for each device, found when the device first needs it: attributes of kernels are set device by
+// device.
+template <typename Find>
+int once_a_device(Find find) {
+  static std::once_flag done[kDevicesMax];
+  static int values[kDevicesMax];
+  int device = 0;
   insist(cudaGetDevice(&device), "cudaGetDevice");
-  insist(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "processors");
-  insist(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared_bytes), "occupancy");
-  return processors * (each > 0 ? each : 1);
+  std::call_once(done[device], [&] { values[device] = find(device); });
+  return values[device];
+}
+
+// CTAs of the kernel that the current device holds at once, with as much dynamic shared memory as the first
+// caller wants. Also allows the kernel that much, where it is more than any kernel may have: then to be
+// called before the first launch, always with the same number.
+template <auto kKernel>
+int ctas_at_once(int threads, int shared_bytes) {
+  return once_a_device([=](int device) {
+    if (shared_bytes > kSharedBytesFree)
+      insist(cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
+             "shared memory of a kernel");
+    int processors = 0, each = 0;
+    insist(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "processors");
+    insist(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kKernel, threads,
+                                                         static_cast<size_t>(shared_bytes)),
+           "occupancy");
+    return processors * (each > 0 ? each : 1);
+  });
 }
 
 // All that earlier launches wrote is there; the next launch may start.
@@ -31,18 +52,19 @@ __device__ inline void wait_for_previous() {
 }
 
 // Whether the kernel's code has the instructions above: that for sm_80 does not, on whatever device it runs.
-template <typename Kernel>
-bool waits_for_previous(Kernel* kernel) {
-  cudaFuncAttributes attributes{};
-  insist(cudaFuncGetAttributes(&attributes, kernel), "attributes of a kernel");
-  return attributes.ptxVersion >= 90;
+template <auto kKernel>
+bool waits_for_previous() {
+  return once_a_device([](int) {
+           cudaFuncAttributes attributes{};
+           insist(cudaFuncGetAttributes(&attributes, kKernel), "attributes of a kernel");
+           return attributes.ptxVersion >= 90 ? 1 : 0;
+         }) != 0;
 }
 
 // `name` is for the words of an error.
 template <auto kKernel, typename... Arguments>
 void launch_kernel(const char* name, const dim3& grid, int threads, int shared_bytes, StreamHandle stream,
                    const Arguments&... arguments) {
-  static const bool waits = waits_for_previous(kKernel);
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
@@ -52,7 +74,7 @@ void launch_kernel(const char* name, const dim3& grid, int threads, int shared_b
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
   config.attrs = &overlap;
-  config.numAttrs = waits ? 1 : 0;
+  config.numAttrs = waits_for_previous<kKernel>() && launches_overlap() ? 1 : 0;
   insist(cudaLaunchKernelEx(&config, kKernel, arguments...), name);
 }
 

@@ -218,8 +218,7 @@ __global__ void __launch_bounds__(kF32Threads) linear_f32_kernel(const __grid_co
 template <WeightKind kKind, int kTiles, bool kSplit>
 void launch(const LinearTask& task, StreamHandle stream) {
   using L = Layout<kKind, kTiles, kSplit>;
-  static const int ctas_max =
-      ctas_at_once(linear_kernel<kKind, kTiles, kSplit>, L::kThreads, L::kSharedBytes);
+  const int ctas_max = ctas_at_once<linear_kernel<kKind, kTiles, kSplit>>(L::kThreads, L::kSharedBytes);
   const int tiles = task.tiles != nullptr ? task.tile_count_max : (task.rows + L::kColumns - 1) / L::kColumns;
   const int64_t items = int64_t{tiles} * items_a_tile(task, L::kItemFeatures);
   launch_kernel<linear_kernel<kKind, kTiles, kSplit>>("linear",

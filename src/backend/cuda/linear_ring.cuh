@@ -168,6 +168,7 @@ class Loader {
     const LinearOutput& second = task_.outputs[task_.swiglu ? 1 : item.output];
     const int64_t row_bytes = int64_t{first.weight.in} * L::kElementBytes;
     in_ = first.weight.in;
+    lead_ = first.weight.lead_cols;
     features_left_ = first.weight.out - item.feature;
     const int64_t offset = item.tile.expert * first.weight.expert_elements() * L::kElementBytes +
                            (item.feature + thread / L::kRowChunks) * row_bytes;
@@ -190,7 +191,7 @@ class Loader {
       const int local = L::kSplit ? tile % 2 : task_.swiglu ? tile % (kFeatureTiles / 2) : tile;
       const Matrix& w = tile < kFeatureTiles / 2 ? first.weight : second.weight;
       // A tile of 16 features lies in one row of scale blocks.
-      const int feature = min(item.feature + local * kFeatures, w.out - 1);
+      const int feature = w.lead_rows + min(item.feature + local * kFeatures, w.out - 1);
       scale_ = w.scales + item.tile.expert * w.expert_scales() + feature / w.block_rows * chains_ +
                segment * chains_each_;
     }
@@ -206,9 +207,10 @@ class Loader {
       const int segment = L::kSplit ? i / kCopiesAChain : 0;
       const int step = L::kSplit ? i % kCopiesAChain : i % kHalf;
       const bool upper = !L::kSplit && i >= kHalf;
-      const int k_byte = (segment * chains_each_ + chain) * L::kRowBytes + chunk * 16;
+      const int k_byte =
+          (segment * chains_each_ + chain) * L::kRowBytes + chunk * 16 - lead_ * L::kElementBytes;
       const int feature = first_row + step * L::kRowStep + (upper && !task_.swiglu ? L::kRows / 2 : 0);
-      const bool inside = feature < features_left_ && k_byte < in_ * L::kElementBytes;
+      const bool inside = feature < features_left_ && k_byte >= 0 && k_byte < in_ * L::kElementBytes;
       const char* const from = (upper ? upper_ : lower_) + step * step_bytes + k_byte;
       copy_16(to + swizzled<L::kRowBytes>(first_row + i * L::kRowStep, chunk),
               inside ? from : static_cast<const char*>(task_.outputs[0].weight.data), inside);
@@ -222,10 +224,11 @@ class Loader {
       const int column_step = i % L::kColumnSteps, segment = i / L::kColumnSteps;
       const int32_t row = x_rows_[column_step];
       if (row < 0) continue;  // what the column gives is not stored
-      const int k = (segment * chains_each_ + chain_) * kScaleCols + chunk * 8;
+      const int k = (segment * chains_each_ + chain_) * kScaleCols + chunk * 8 - lead_;
+      const bool inside = k >= 0 && k < in_;
       const int place = segment * L::kColumns + first_column + column_step * L::kColumnStep;
-      copy_16(to + swizzled<L::kXRowBytes>(place, chunk), task_.x + int64_t{row} * in_ + (k < in_ ? k : 0),
-              k < in_);
+      copy_16(to + swizzled<L::kXRowBytes>(place, chunk), task_.x + int64_t{row} * in_ + (inside ? k : 0),
+              inside);
     }
   }
 
@@ -240,7 +243,7 @@ class Loader {
   const LinearTask& task_;
   const int items_, tile_items_, chains_, chains_each_;
   int index_, chain_ = 0;
-  int count_ = 0, in_ = 0, features_left_ = 0;
+  int count_ = 0, in_ = 0, lead_ = 0, features_left_ = 0;
   const char *lower_ = nullptr, *upper_ = nullptr;
   int32_t x_rows_[L::kColumnSteps] = {};
   const float* scale_ = nullptr;

@@ -459,12 +459,11 @@ void draw(const DrawTask& task, StreamHandle stream) {
     launch_kernel<over_all_kernel>("over_all", slices, kThreads, 0, stream, task);
   }
   const int bytes = kDrawCandidatesMax * 8 + draw_groups(task.vocab_size) * 4;
-  static const int allowed = [] {
+  once_a_device([](int) {
     const int most = kDrawCandidatesMax * 8 + kDrawVocabMax / kDrawGroup * 4;
     insist(cudaFuncSetAttribute(choose_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most), "choose");
     return most;
-  }();
-  static_cast<void>(allowed);
+  });
   launch_kernel<choose_kernel>("choose", task.count, kThreads, bytes, stream, task);
 }
 

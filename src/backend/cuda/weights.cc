@@ -3,12 +3,15 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float_types.h"
+#include "model/shard.h"
 
 namespace minimax::backend::cuda {
 
 using common::Arithmetic;
+using model::Box;
 using model::DType;
 using model::LinearView;
+using model::Part;
 using model::TensorView;
 
 static int64_t elements(const TensorView& tensor) {
@@ -33,26 +36,49 @@ static void check_shape(const model::ModelShape& shape) {
   expect(shape.fp8_block_rows % 16 == 0, "fp8 blocks of a multiple of 16 rows", shape.fp8_block_rows);
 }
 
-Weights::Weights(const model::ModelView& model, Arithmetic arithmetic)
-    : shape_(model.shape), arithmetic_(arithmetic) {
+static model::ModelShape shape_held(const model::ModelShape& whole, const Shard& shard) {
+  model::check_layout(whole, shard.layout);
+  if (shard.layout.ep != 1)
+    throw Error("cuda back-end: expert parallel size {}: expected 1; experts are sliced over the ranks",
+                shard.layout.ep);
+  if (shard.layout.tp > kRanksMax)
+    throw Error("cuda back-end: tensor parallel size {}: expected at most {}", shard.layout.tp, kRanksMax);
+  return model::shape_of_rank(whole, shard.layout, shard.rank);
+}
+
+// What stands for tensors without data. Spans that keep activations of the order of 1, and the router's
+// scores apart.
+static constexpr float kRandomSpan = 0.03f;
+static constexpr float kRandomRouterSpan = 0.05f;
+static constexpr float kRandomScale = 1.5e-4f;  // codes of e4m3 have an rms of about 130
+static uint64_t seed_of(std::string_view name) {
+  uint64_t seed = 14695981039346656037u;  // FNV-1a
+  for (const char c : name) seed = (seed ^ static_cast<uint8_t>(c)) * 1099511628211u;
+  return seed;
+}
+
+Weights::Weights(const model::ModelView& model, Arithmetic arithmetic, const Shard& shard)
+    : whole_(model.shape), shard_(shard), shape_(shape_held(model.shape, shard)), arithmetic_(arithmetic) {
   check_shape(shape_);
   for (const model::LayerView& view : model.layers) {
     LayerWeights& layer = layers_.emplace_back();
-    layer.attn_norm = floats(view.attn_norm);
-    layer.q = matrix(view.q);
-    layer.k = matrix(view.k);
-    layer.v = matrix(view.v);
-    layer.o = matrix(view.o);
+    layer.attn_norm = floats(view.attn_norm, Part::kHiddenNorm);
+    layer.q = matrix(view.q, Part::kQ);
+    layer.k = matrix(view.k, Part::kK);
+    layer.v = matrix(view.v, Part::kV);
+    layer.o = matrix(view.o, Part::kO);
     if (shape_.qk_norm) {
-      layer.q_norm = floats(view.q_norm);
-      layer.k_norm = floats(view.k_norm);
+      layer.q_norm = floats(view.q_norm, Part::kQNorm);
+      layer.k_norm = floats(view.k_norm, Part::kKNorm);
     }
-    layer.mlp_norm = floats(view.mlp_norm);
+    layer.mlp_norm = floats(view.mlp_norm, Part::kHiddenNorm);
     // The router's weights are used as stored, whatever the arithmetic; in fp32 every stored form is exact.
-    layer.router = {
-        .data = floats(view.router), .out = shape_.experts, .in = shape_.hidden, .kind = WeightKind::kF32};
+    layer.router = {.data = floats(view.router, Part::kRouter),
+                    .out = shape_.experts,
+                    .in = shape_.hidden,
+                    .kind = WeightKind::kF32};
     layer.router_bias = view.router_bias.data != nullptr
-                            ? floats(view.router_bias)
+                            ? floats(view.router_bias, Part::kRouterBias)
                             : reinterpret_cast<const float*>(reserve(int64_t{4} * shape_.experts));
     std::vector<const LinearView*> gate, up, down;
     for (const model::ExpertView& expert : view.experts) {
@@ -60,23 +86,40 @@ Weights::Weights(const model::ModelView& model, Arithmetic arithmetic)
       up.push_back(&expert.up);
       down.push_back(&expert.down);
     }
-    layer.gate = matrices(gate);
-    layer.up = matrices(up);
-    layer.down = matrices(down);
+    layer.gate = matrices(gate, Part::kGate);
+    layer.up = matrices(up, Part::kUp);
+    layer.down = matrices(down, Part::kDown);
     // They share an input, which is quantised or not.
     if (layer.k.kind != layer.q.kind || layer.v.kind != layer.q.kind)
       throw Error("{}: stored otherwise than k_proj or v_proj", view.q.weight.name);
     if (layer.gate.kind != layer.up.kind)
       throw Error("{}: stored otherwise than the gate of its expert", view.experts.front().up.weight.name);
   }
-  final_norm_ = floats(model.final_norm);
-  embedding_ = bf16_table(model.embedding);
+  final_norm_ = floats(model.final_norm, Part::kHiddenNorm);
+  embedding_ = bf16_table(model.embedding, box_of(Part::kEmbedding));
   const LinearView head{model.head, false, {}};
-  if (model.head.data == model.embedding.data && model.head.dtype == DType::kBf16) {
+  if (model.head.data != nullptr && model.head.data == model.embedding.data &&
+      model.head.dtype == DType::kBf16) {
     head_ = {.data = embedding_, .out = shape_.vocab_rows, .in = shape_.hidden};
   } else {
-    head_ = matrix(head);
+    head_ = matrix(head, Part::kHead);
   }
+  require_idle();
+}
+
+int64_t Weights::bytes_of(const model::ModelShape& shape, Arithmetic arithmetic) {
+  int64_t bytes = 0;
+  for (const model::TensorSpec& spec : model::tensor_table(shape)) {
+    int64_t count = 1;
+    for (const int64_t size : spec.shape) count *= size;
+    const bool fp8 = spec.dtype == DType::kE4m3;
+    const bool small = spec.part == Part::kHiddenNorm || spec.part == Part::kQNorm ||
+                       spec.part == Part::kKNorm || spec.part == Part::kRouter ||
+                       spec.part == Part::kRouterBias;
+    if (spec.is_scale && arithmetic == Arithmetic::kBf16) continue;
+    bytes += count * (spec.is_scale || small ? 4 : fp8 && arithmetic != Arithmetic::kBf16 ? 1 : 2);
+  }
+  return bytes;
 }
 
 std::byte* Weights::reserve(int64_t bytes) {
@@ -84,57 +127,148 @@ std::byte* Weights::reserve(int64_t bytes) {
   return memory_.emplace_back(bytes, "weights").data();
 }
 
-const float* Weights::floats(const TensorView& tensor) {
-  std::vector<float> values(static_cast<size_t>(elements(tensor)));
-  model::widen(tensor, 0, elements(tensor), values.data());
-  std::byte* const data = reserve(elements(tensor) * 4);
-  memory_.back().upload(0, values.data(), elements(tensor) * 4);
+Box Weights::box_of(Part part, int32_t expert) const {
+  model::TensorSpec spec;
+  spec.part = part;
+  spec.expert = expert;
+  return model::box_of(spec, whole_, shard_.layout, shard_.rank);
+}
+
+const float* Weights::floats(const TensorView& tensor, Part part) {
+  const Box box = box_of(part);
+  const int64_t width = tensor.shape.size() > 1 ? tensor.shape[1] : 1;
+  const int64_t begin = box.rows.begin * width, count = box.rows.size() * width;
+  std::byte* const data = reserve(count * 4);
+  if (tensor.data == nullptr && part == Part::kRouter) {
+    fill_random({.data = data,
+                 .rows = box.rows.size(),
+                 .cols = width,
+                 .whole_cols = width,
+                 .kind = WeightKind::kF32,
+                 .span = kRandomRouterSpan,
+                 .seed = seed_of(tensor.name)},
+                nullptr);
+    return reinterpret_cast<const float*>(data);
+  }
+  std::vector<float> values(static_cast<size_t>(count), 1.0f);
+  if (tensor.data != nullptr) model::widen(tensor, begin, count, values.data());
+  memory_.back().upload(0, values.data(), count * 4);
   return reinterpret_cast<const float*>(data);
 }
 
-static std::vector<uint16_t> to_bf16(const TensorView& tensor) {
-  std::vector<float> values(static_cast<size_t>(elements(tensor)));
-  model::widen(tensor, 0, elements(tensor), values.data());
-  std::vector<uint16_t> bits(values.size());
-  for (size_t i = 0; i < values.size(); ++i) bits[i] = float_to_bf16(values[i]);
+// Rows and columns of a tensor, as bf16.
+static std::vector<uint16_t> to_bf16(const TensorView& tensor, const Box& box) {
+  std::vector<uint16_t> bits;
+  bits.reserve(static_cast<size_t>(box.elements()));
+  std::vector<float> row(static_cast<size_t>(box.cols.size()));
+  for (int64_t r = box.rows.begin; r < box.rows.end; ++r) {
+    model::widen(tensor, r * tensor.shape[1] + box.cols.begin, box.cols.size(), row.data());
+    for (const float value : row) bits.push_back(float_to_bf16(value));
+  }
   return bits;
 }
 
-const uint16_t* Weights::bf16_table(const TensorView& tensor) {
-  std::byte* const data = reserve(elements(tensor) * 2);
-  if (tensor.dtype == DType::kBf16) {
-    memory_.back().upload(0, tensor.data, elements(tensor) * 2);
+const uint16_t* Weights::bf16_table(const TensorView& tensor, const Box& box) {
+  std::byte* const data = reserve(box.elements() * 2);
+  if (tensor.data == nullptr) {
+    fill_random({.data = data,
+                 .rows = box.rows.size(),
+                 .cols = box.cols.size(),
+                 .row_begin = box.rows.begin,
+                 .whole_cols = tensor.shape[1],
+                 .kind = WeightKind::kBf16,
+                 .span = kRandomSpan,
+                 .seed = seed_of(tensor.name)},
+                nullptr);
+  } else if (tensor.dtype == DType::kBf16) {
+    memory_.back().upload(0, tensor.data + box.rows.begin * tensor.shape[1] * 2, box.elements() * 2);
   } else {
-    memory_.back().upload(0, to_bf16(tensor).data(), elements(tensor) * 2);
+    memory_.back().upload(0, to_bf16(tensor, box).data(), box.elements() * 2);
   }
   return reinterpret_cast<const uint16_t*>(data);
 }
 
+static std::vector<float> widened(const TensorView& tensor) {
+  std::vector<float> values(static_cast<size_t>(elements(tensor)));
+  model::widen(tensor, 0, elements(tensor), values.data());
+  return values;
+}
+
 // bf16(fp32(code * scale)), as docs/numerics.md defines the arithmetic bf16.
-static std::vector<uint16_t> dequantised(const LinearView& view, const model::ModelShape& shape) {
-  const int64_t out = view.weight.shape[0], in = view.weight.shape[1];
+static std::vector<uint16_t> dequantised(const LinearView& view, const model::ModelShape& shape,
+                                         const Box& box) {
+  const int64_t in = view.weight.shape[1];
   const int64_t scale_cols = (in + shape.fp8_block_cols - 1) / shape.fp8_block_cols;
-  std::vector<float> scales(static_cast<size_t>(elements(view.scale_inv)));
-  model::widen(view.scale_inv, 0, elements(view.scale_inv), scales.data());
-  std::vector<uint16_t> bits(static_cast<size_t>(out * in));
-  for (int64_t r = 0; r < out; ++r)
-    for (int64_t i = 0; i < in; ++i)
-      bits[static_cast<size_t>(r * in + i)] = float_to_bf16(
+  const std::vector<float> scales = widened(view.scale_inv);
+  std::vector<uint16_t> bits;
+  bits.reserve(static_cast<size_t>(box.elements()));
+  for (int64_t r = box.rows.begin; r < box.rows.end; ++r)
+    for (int64_t i = box.cols.begin; i < box.cols.end; ++i)
+      bits.push_back(float_to_bf16(
           e4m3_to_float(static_cast<uint8_t>(view.weight.data[r * in + i])) *
-          scales[static_cast<size_t>(r / shape.fp8_block_rows * scale_cols + i / shape.fp8_block_cols)]);
+          scales[static_cast<size_t>(r / shape.fp8_block_rows * scale_cols + i / shape.fp8_block_cols)]));
   return bits;
 }
 
-Matrix Weights::matrices(const std::vector<const LinearView*>& views) {
+// The box of one weight, dense, as it is multiplied.
+void Weights::upload(const DeviceMemory& to, int64_t offset, const LinearView& view, const Box& box) const {
+  const bool as_codes = view.quantised && arithmetic_ != Arithmetic::kBf16;
+  const int64_t element_bytes = as_codes ? 1 : 2, whole_cols = view.weight.shape[1];
+  if (view.weight.data == nullptr) {
+    fill_random({.data = to.data() + offset,
+                 .rows = box.rows.size(),
+                 .cols = box.cols.size(),
+                 .row_begin = box.rows.begin,
+                 .col_begin = box.cols.begin,
+                 .whole_cols = whole_cols,
+                 .kind = as_codes ? WeightKind::kE4m3 : WeightKind::kBf16,
+                 .span = kRandomSpan,
+                 .seed = seed_of(view.weight.name)},
+                nullptr);
+  } else if (as_codes || (!view.quantised && view.weight.dtype == DType::kBf16)) {
+    to.upload_rows(offset, view.weight.data + (box.rows.begin * whole_cols + box.cols.begin) * element_bytes,
+                   box.rows.size(), box.cols.size() * element_bytes, whole_cols * element_bytes);
+  } else if (view.quantised) {
+    to.upload(offset, dequantised(view, whole_, box).data(), box.elements() * 2);
+  } else {
+    to.upload(offset, to_bf16(view.weight, box).data(), box.elements() * 2);
+  }
+}
+
+// The scales of all blocks that the box touches.
+void Weights::upload_scales(const DeviceMemory& to, int64_t offset, const LinearView& view,
+                            const Box& box) const {
+  const int64_t rows = whole_.fp8_block_rows, cols = whole_.fp8_block_cols;
+  const int64_t first = box.cols.begin / cols, last = (box.cols.end - 1) / cols;
+  const int64_t whole_cols = view.scale_inv.shape[1];
+  const bool made_up = view.scale_inv.data == nullptr;
+  const std::vector<float> all = made_up ? std::vector<float>() : widened(view.scale_inv);
+  std::vector<float> scales;
+  for (int64_t r = box.rows.begin / rows; r <= (box.rows.end - 1) / rows; ++r)
+    for (int64_t c = first; c <= last; ++c)
+      scales.push_back(made_up ? kRandomScale : all[static_cast<size_t>(r * whole_cols + c)]);
+  to.upload(offset, scales.data(), static_cast<int64_t>(scales.size()) * 4);
+}
+
+Matrix Weights::matrices(const std::vector<const LinearView*>& views, Part part) {
   const LinearView& first = *views.front();
-  Matrix matrix{.out = static_cast<int32_t>(first.weight.shape[0]),
-                .in = static_cast<int32_t>(first.weight.shape[1]),
-                .block_rows = shape_.fp8_block_rows};
+  const bool of_experts = part == Part::kGate || part == Part::kUp || part == Part::kDown;
+  const auto box_at = [&](size_t i) { return box_of(part, of_experts ? static_cast<int32_t>(i) : -1); };
+  const Box box = box_at(0);
+  Matrix matrix{.out = static_cast<int32_t>(box.rows.size()),
+                .in = static_cast<int32_t>(box.cols.size()),
+                .block_rows = whole_.fp8_block_rows};
   if (matrix.in % 16 != 0)
     throw Error("{}: the CUDA back-end needs rows of a multiple of 16 elements, found {}", first.weight.name,
                 matrix.in);
   if (first.quantised && arithmetic_ != Arithmetic::kBf16) {
     matrix.kind = WeightKind::kE4m3;
+    matrix.lead_rows = static_cast<int32_t>(box.rows.begin % whole_.fp8_block_rows);
+    matrix.lead_cols = static_cast<int32_t>(box.cols.begin % whole_.fp8_block_cols);
+    if (matrix.lead_rows % 16 != 0 || matrix.lead_cols % 16 != 0)
+      throw Error(
+          "{}: the CUDA back-end needs slices that begin at a multiple of 16, found row {}, column {}",
+          first.weight.name, box.rows.begin, box.cols.begin);
   } else if (!first.quantised && first.weight.dtype != DType::kBf16 && arithmetic_ != Arithmetic::kBf16) {
     throw Error(
         "{}: stored as {}; the CUDA back-end multiplies fp8 and bf16 weights: give the arithmetic bf16",
@@ -148,24 +282,16 @@ Matrix Weights::matrices(const std::vector<const LinearView*>& views) {
     matrix.scales = reinterpret_cast<const float*>(reserve(matrix.expert_scales() * 4 * count));
   for (int64_t i = 0; i < count; ++i) {
     const LinearView& view = *views[static_cast<size_t>(i)];
-    CHECK_EQ(view.weight.shape[0], matrix.out);
-    CHECK_EQ(view.weight.shape[1], matrix.in);
+    const Box own = box_at(static_cast<size_t>(i));
+    CHECK(own == box);
+    CHECK_LE(own.rows.end, view.weight.shape[0]);
+    CHECK_LE(own.cols.end, view.weight.shape[1]);
     if (view.quantised != first.quantised || view.weight.dtype != first.weight.dtype)
       throw Error("{}: stored as {}, {} as {}; the experts of a layer must be alike", view.weight.name,
                   model::name_of(view.weight.dtype), first.weight.name, model::name_of(first.weight.dtype));
-    const DeviceMemory& data = memory_[data_idx];
-    if (matrix.kind == WeightKind::kE4m3) {
-      data.upload(i * bytes_each, view.weight.data, bytes_each);
-      std::vector<float> scales(static_cast<size_t>(matrix.expert_scales()));
-      model::widen(view.scale_inv, 0, matrix.expert_scales(), scales.data());
-      memory_.back().upload(i * matrix.expert_scales() * 4, scales.data(), matrix.expert_scales() * 4);
-    } else if (view.quantised) {
-      data.upload(i * bytes_each, dequantised(view, shape_).data(), bytes_each);
-    } else if (view.weight.dtype == DType::kBf16) {
-      data.upload(i * bytes_each, view.weight.data, bytes_each);
-    } else {
-      data.upload(i * bytes_each, to_bf16(view.weight).data(), bytes_each);
-    }
+    upload(memory_[data_idx], i * bytes_each, view, own);
+    if (matrix.kind == WeightKind::kE4m3)
+      upload_scales(memory_.back(), i * matrix.expert_scales() * 4, view, own);
   }
   return matrix;
 }

@@ -1,0 +1,66 @@
+"""Times NCCL's all-reduce (bf16 sum) beside tools/gpu_all_reduce.cc: one of many in a CUDA graph, microseconds.
+
+    python3 bench/nccl_all_reduce.py COMMIT RESULTS.jsonl RANKS [HIDDEN]
+
+Needs PyTorch with CUDA. A process a GPU. Sums are checked against plain additions first. NVLink multicast stays off.
+"""
+import json
+import os
+import statistics
+import sys
+import time
+
+OPS, REPETITIONS = 100, 15
+
+
+def worker(rank: int, ranks: int, commit: str, results: str, hidden: int) -> None:
+    import torch
+    import torch.distributed as dist
+
+    torch.cuda.set_device(rank)
+    dist.init_process_group("nccl", init_method="tcp://127.0.0.1:29517", rank=rank, world_size=ranks,
+                            device_id=torch.device("cuda", rank))
+    version = ".".join(str(part) for part in torch.cuda.nccl.version())
+    for rows in (1, 10, 32, 64, 128, 256, 512, 1024, 2048, 4096):
+        parts = [torch.randn(rows, hidden, generator=torch.Generator().manual_seed(r)).bfloat16() for r in range(ranks)]
+        x = parts[rank].cuda()
+        dist.all_reduce(x)
+        plain = sum(part.float() for part in parts)
+        assert (x.cpu().float() - plain).abs().max() <= 2**-7 * plain.abs().max(), rows
+        x.zero_()
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(OPS):
+                dist.all_reduce(x)
+        times = []
+        for _ in range(REPETITIONS + 2):
+            dist.barrier()
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            graph.replay()
+            torch.cuda.synchronize()
+            times.append((time.perf_counter() - start) / OPS * 1e6)
+        if rank == 0:
+            line = json.dumps({"kind": "all_reduce", "gpu": torch.cuda.get_device_name(0), "commit": commit, "ranks": ranks, "rows": rows,
+                               "hidden": hidden, "form": f"nccl {version}, bf16", "bf16_bytes": 2 * rows * hidden,
+                               "us": round(statistics.median(times), 2)})
+            print(line, flush=True)
+            with open(results, "a", encoding="utf-8") as file:
+                file.write(line + "\n")
+    dist.destroy_process_group()
+
+
+def main() -> int:
+    import torch.multiprocessing as mp
+
+    for name, value in {"NCCL_NVLS_ENABLE": "0", "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1", "NVSHMEM_DISABLE_NVLS": "1"}.items():
+        os.environ[name] = value
+    commit, results, ranks = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    hidden = int(sys.argv[4]) if len(sys.argv) > 4 else 3072
+    mp.spawn(worker, (ranks, commit, results, hidden), nprocs=ranks)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
