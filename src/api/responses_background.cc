@@ -14,8 +14,8 @@ BackgroundRunner::~BackgroundRunner() {
   thread_.join();
 }
 
-void BackgroundRunner::Queue::push(const std::shared_ptr<StoredResponse>& response) {
-  if (!response || response->woken.exchange(true)) return;
+void BackgroundRunner::Queue::push(const std::weak_ptr<StoredResponse>& response, std::atomic<bool>& waits) {
+  if (waits.exchange(true)) return;
   {
     const std::lock_guard lock(mutex);
     woken.push_back(response);
@@ -23,12 +23,17 @@ void BackgroundRunner::Queue::push(const std::shared_ptr<StoredResponse>& respon
   changed.notify_one();
 }
 
-Notify BackgroundRunner::notifier(std::weak_ptr<StoredResponse> response) const {
-  return [queue = queue_, response = std::move(response)] { queue->push(response.lock()); };
+// Holds the response by no more than its name: were the last reference to die here, on the engine's thread,
+// the generation would end there, at a time when the service may be gone.
+Notify BackgroundRunner::notifier(const std::shared_ptr<StoredResponse>& response) const {
+  if (!response) return {};
+  return [queue = queue_, weak = std::weak_ptr(response), waits = response->woken] {
+    queue->push(weak, *waits);
+  };
 }
 
 void BackgroundRunner::wake(const std::shared_ptr<StoredResponse>& response) const {
-  queue_->push(response);
+  queue_->push(response, *response->woken);
 }
 
 void BackgroundRunner::run(Queue& queue) {
@@ -40,7 +45,7 @@ void BackgroundRunner::run(Queue& queue) {
     queue.woken.pop_front();
     lock.unlock();
     if (const std::shared_ptr<StoredResponse> response = next.lock()) {
-      response->woken = false;
+      *response->woken = false;
       response->advance();
     }
     lock.lock();

@@ -1,6 +1,7 @@
 #pragma once
 // The thread that takes what background responses generate: nobody's connection does.
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -19,7 +20,7 @@ class BackgroundRunner {
   ~BackgroundRunner();
 
   // What the generation of `response` is to be notified with. May be called after this is gone.
-  Notify notifier(std::weak_ptr<StoredResponse> response) const;
+  Notify notifier(const std::shared_ptr<StoredResponse>& response) const;
   // Looks at it once, whatever it was told before it was started.
   void wake(const std::shared_ptr<StoredResponse>& response) const;
 
@@ -29,7 +30,7 @@ class BackgroundRunner {
     std::condition_variable changed;
     std::deque<std::weak_ptr<StoredResponse>> woken;
     bool stop = false;
-    void push(const std::shared_ptr<StoredResponse>& response);
+    void push(const std::weak_ptr<StoredResponse>& response, std::atomic<bool>& waits);
   };
   static void run(Queue& queue);
 

@@ -80,7 +80,8 @@ class StoredResponse {
   void watch(const void* who, Notify notify);
   void unwatch(const void* who);
 
-  std::atomic<bool> woken{false};  // waits to be advanced: the runner's
+  // Waits to be advanced: the runner's. Shared, for whoever wakes the runner must not hold the response.
+  const std::shared_ptr<std::atomic<bool>> woken = std::make_shared<std::atomic<bool>>(false);
 
  private:
   void keep(const ResponseRun& run);
