@@ -170,3 +170,34 @@ def test_strict_tools_bind_the_arguments_and_leave_the_text_free(client):
 def test_a_keyword_that_cannot_be_kept_is_named(server, schema, word):
     reply = httpx.post(server.url + "/v1/chat/completions", json={**ASK, "structured_outputs": {"json": schema}}, timeout=60)
     assert reply.status_code == 400 and word in reply.json()["error"]["message"]
+
+
+LIGHT = {"type": "object", "properties": {"on": {"type": "boolean"}, "level": {"type": "integer", "minimum": 0, "maximum": 9}},
+         "required": ["on", "level"], "additionalProperties": False}
+
+
+def test_responses_and_messages_keep_a_schema_too(server, client):
+    import jsonschema
+
+    answer = client.responses.create(model="tiny", input="Hello!", temperature=1.0, extra_body={"seed": 1},
+                                     text={"format": {"type": "json_schema", "name": "light", "schema": LIGHT, "strict": True}})
+    jsonschema.validate(json.loads(answer.output_text), LIGHT)
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 400, "temperature": 1.0, "seed": 1}
+    message = httpx.post(server.url + "/v1/messages", json={**body, "output_config": {"format": {"type": "json_schema", "schema": LIGHT}}}).json()
+    jsonschema.validate(json.loads(message["content"][-1]["text"]), LIGHT)
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "light"}])
+def test_messages_demand_a_call(server, choice):
+    import jsonschema
+
+    tools = [{"name": "light", "input_schema": LIGHT}, {"name": "now", "input_schema": {"type": "object", "properties": {}, "additionalProperties": False}}]
+    for seed in range(3):
+        message = httpx.post(server.url + "/v1/messages", timeout=60, json={
+            "model": "tiny", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 400, "temperature": 1.0, "seed": seed,
+            "tools": tools, "tool_choice": {**choice, "disable_parallel_tool_use": True}}).json()
+        calls = [block for block in message["content"] if block["type"] == "tool_use"]
+        assert len(calls) == 1 and message["content"][0]["type"] == "thinking"
+        assert choice["type"] == "any" or calls[0]["name"] == "light"
+        jsonschema.validate(calls[0]["input"], next(tool["input_schema"] for tool in tools if tool["name"] == calls[0]["name"]))
+        assert message["stop_reason"] == "tool_use"
