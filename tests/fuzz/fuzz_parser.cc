@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/check.h"
 #include "base/json.h"
@@ -39,7 +41,8 @@ chat::ParserOptions options_of(uint8_t bits) {
   options.suppress_calls = (bits & 32) != 0;
   const Result<Json> schema = parse_json(
       R"({"type":"object","properties":{"a":{"type":"string"},"b":{"type":"integer"},"c":{"type":["array","null"]}}})");
-  options.tools.push_back({"f", Json::object({{"name", "f"}, {"parameters", *schema}}), *schema});
+  options.tools = std::make_shared<const std::vector<chat::Tool>>(
+      std::vector<chat::Tool>{{"f", Json::object({{"name", "f"}, {"parameters", *schema}}), *schema}});
   return options;
 }
 
