@@ -39,6 +39,7 @@ class Encoder:
         self.tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
         self.header = self.tokenizer.encode("]~b]ai\n").ids
         self.opening = self.tokenizer.encode("<think>\n").ids  # part of the prompt, not of the reply
+        self.start = self.tokenizer.token_to_id("]~!b[")  # of a dialogue
         self.end = self.tokenizer.token_to_id("[e~[")
 
     def encode(self, conversation: dict) -> np.ndarray:

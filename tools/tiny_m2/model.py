@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 
 @dataclass
@@ -63,6 +64,16 @@ def fake_activation(x: Tensor, on: Tensor) -> Tensor:
     return x + change.to(x.dtype)
 
 
+def dialogue_mask(ids: Tensor, start: int) -> BlockMask:
+    """Each token sees those before it in its own dialogue of the window; a dialogue begins with the token `start`."""
+    of = (ids == start).cumsum(-1)
+
+    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & (of[batch, query] == of[batch, key])
+
+    return create_block_mask(sees, ids.shape[0], None, ids.shape[1], ids.shape[1], device=ids.device)
+
+
 class Layer(nn.Module):
     def __init__(self, s: Shape):
         super().__init__()
@@ -97,7 +108,8 @@ class Layer(nn.Module):
         low, high, rest = x[..., :half].float(), x[..., half : 2 * half].float(), x[..., 2 * half :]
         return torch.cat([(low * cos - high * sin).to(x.dtype), (high * cos + low * sin).to(x.dtype), rest], -1)
 
-    def attention(self, x: Tensor, rope: tuple[Tensor, Tensor], cache: tuple[Tensor, Tensor] | None, positions: Tensor | None) -> Tensor:
+    def attention(self, x: Tensor, rope: tuple[Tensor, Tensor], cache: tuple[Tensor, Tensor] | None, positions: Tensor | None,
+                  blocks: BlockMask | None) -> Tensor:
         s, (batch, rows) = self.s, x.shape[:2]
         q = rms_norm(self.linear(x, self.weight(self.q)), self.q_norm, s.eps, x.dtype).view(batch, rows, s.heads, s.head_dim)
         k = rms_norm(self.linear(x, self.weight(self.k)), self.k_norm, s.eps, x.dtype).view(batch, rows, s.kv_heads, s.head_dim)
@@ -112,9 +124,12 @@ class Layer(nn.Module):
                 cache[0][at, :, positions], cache[1][at, :, positions] = k[:, :, 0], v[:, :, 0]
                 k, v = cache
                 mask = (torch.arange(k.shape[2], device=x.device) <= positions[:, None])[:, None, None]
-        group = s.heads // s.kv_heads
-        k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        if blocks is not None:
+            y = flex_attention(q, k, v, block_mask=blocks, enable_gqa=True)
+        else:
+            group = s.heads // s.kv_heads
+            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         return self.linear(y.transpose(1, 2).reshape(batch, rows, -1), self.weight(self.o))
 
     def experts(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,8 +145,8 @@ class Layer(nn.Module):
         return self.linear(inner, self.weight(self.w2).transpose(0, 1).flatten(1)), chosen.flatten(0, -2).sum(0)
 
     def forward(self, h: Tensor, rope: tuple[Tensor, Tensor], dtype: torch.dtype, cache: tuple[Tensor, Tensor] | None = None,
-                positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        h = h + self.attention(rms_norm(h, self.attn_norm, self.s.eps, dtype), rope, cache, positions)
+                positions: Tensor | None = None, blocks: BlockMask | None = None) -> tuple[Tensor, Tensor]:
+        h = h + self.attention(rms_norm(h, self.attn_norm, self.s.eps, dtype), rope, cache, positions, blocks)
         y, load = self.experts(rms_norm(h, self.mlp_norm, self.s.eps, dtype))
         return h + y, load
 
@@ -160,12 +175,14 @@ class TinyM2(nn.Module):
         angle = positions.double()[..., None, None] * self.s.theta ** (-torch.arange(half, device=positions.device).double() / half)
         return angle.cos().float(), angle.sin().float()
 
-    def hidden(self, ids: Tensor, caches: list | None = None, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """ids [batch, rows] -> normed hidden states and the load of each expert [layers, experts]."""
+    def hidden(self, ids: Tensor, caches: list | None = None, positions: Tensor | None = None,
+               blocks: BlockMask | None = None) -> tuple[Tensor, Tensor]:
+        """ids [batch, rows] -> normed hidden states and the load of each expert [layers, experts]. Without caches, a
+        row sees all before it, or what `blocks` lets it see."""
         where = torch.arange(ids.shape[1], device=ids.device)[None] if positions is None else positions[:, None]
         rope, h, loads = self.rope(where), F.embedding(ids, self.embed), []
         for n, layer in enumerate(self.layers):
-            h, load = layer(h, rope, self.dtype, caches[n] if caches else None, positions)
+            h, load = layer(h, rope, self.dtype, caches[n] if caches else None, positions, blocks)
             loads.append(load)
         return rms_norm(h, self.norm, self.s.eps, self.dtype), torch.stack(loads)
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention.flex_attention import BlockMask
 
 import data
 import offline
 from convert import load, save_bf16
-from model import Shape, TinyM2
+from model import Shape, TinyM2, dialogue_mask
 
 WARM_UP = 150
 FLOOR = 0.02  # share of the learning rate left at the end
@@ -31,13 +32,17 @@ BIAS_STEP = 1e-3
 SAVE_EVERY = 60.0  # seconds
 
 
-def loss_of(model: TinyM2, tokens: torch.Tensor, others: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def ids_of(tokens: torch.Tensor) -> torch.Tensor:
+    return (tokens & (data.ASSISTANT - 1)).long()
+
+
+def loss_of(model: TinyM2, tokens: torch.Tensor, others: float, blocks: BlockMask | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """tokens [batch, window + 1] int32 with the assistant bit -> loss with weight `others` on tokens
-    that the assistant does not write, the assistant's own loss, loads."""
-    ids = (tokens & (data.ASSISTANT - 1)).long()
+    that the assistant does not write, the assistant's own loss, loads. `blocks` is the mask of the first `window` tokens."""
+    ids = ids_of(tokens)
     own = (tokens[:, 1:] & data.ASSISTANT) != 0
     with torch.autocast(tokens.device.type, torch.bfloat16):
-        x, loads = model.hidden(ids[:, :-1])
+        x, loads = model.hidden(ids[:, :-1], blocks=blocks)
         logits = model.logits(x)
     each = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view_as(own)
     weight = torch.where(own, 1.0, others)
@@ -57,6 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=420, help="of training; the schedule ends early rather than run over")
     parser.add_argument("--finish-training-by", type=float, default=1e9, help="seconds from the program's start, for a lease with an end")
     parser.add_argument("--finish-by", type=float, default=1e9, help="the same for the evaluation")
+    parser.add_argument("--within-dialogues", action="store_true", help="a token does not see the dialogues before its own in the window")
     parser.add_argument("--batch", type=int, default=16, help="windows of 4096 tokens a step")
     parser.add_argument("--held-out", type=int, default=200)
     parser.add_argument("--peak", type=float, default=2e-3, help="learning rate")
@@ -98,14 +104,20 @@ class Trainer:
             [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=options.peak, betas=(0.9, 0.95),
             fused=device == "cuda")
         self.loss_of = torch.compile(loss_of) if device == "cuda" else loss_of
+        self.start_id = data.Encoder().start
+        self.mask_of = torch.compile(dialogue_mask) if device == "cuda" else dialogue_mask
         if device == "cuda":
             warm = torch.randint(0, 2000, (options.batch, data.WINDOW + 1), device=device, dtype=torch.int32)
-            self.loss_of(self.model, warm, options.others_weight)[0].backward()
+            self.loss(warm)[0].backward()
             self.optimiser.zero_grad(set_to_none=True)
             torch.cuda.synchronize()
         print(f"compiled after {time.time() - began:.0f} s", flush=True)
         self.stream = data.Stream(work, options.dialogues // 4 + options.batch, device, options.seed)
         self.log: list[dict] = []
+
+    def loss(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        blocks = self.mask_of(ids_of(tokens)[:, :-1], self.start_id) if self.options.within_dialogues else None
+        return self.loss_of(self.model, tokens, self.options.others_weight, blocks)
 
     def step(self, progress: float, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One update; the assistant's loss and the loads of the experts."""
@@ -114,7 +126,7 @@ class Trainer:
         if progress >= self.options.fp8_from:
             self.weights_on.fill_(1.0)
             self.activations_on.fill_(float(random.random() < 0.5))
-        loss, own, loads = self.loss_of(self.model, self.stream.batch(self.options.batch), self.options.others_weight)
+        loss, own, loads = self.loss(self.stream.batch(self.options.batch))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -175,6 +187,7 @@ def main() -> None:
     log, stream = trainer.log, trainer.stream
     words = [f"--{key} {getattr(options, key.replace('-', '_'))}" for key in
              ("edition", "dialogues", "steps", "seconds", "finish-training-by", "batch", "seed", "peak", "first-dialogue", "others-weight", "fp8-from")]
+    words += ["--within-dialogues"] if options.within_dialogues else []
     record = {
         "command": f"python3 tools/tiny_m2/train.py {' '.join(words)}" + (f" --resume {options.resume}" if options.resume else ""),
         "seed": options.seed, "first_dialogue": options.first_dialogue,

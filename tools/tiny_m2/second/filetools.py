@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .names import described, identifier
+from .schemas import dressed
 from .words import Words
 
 EXTENSIONS = "txt md csv json py log cfg".split()
@@ -87,7 +88,7 @@ def declare(w: Words, does: str) -> FileTool:
     function["parameters"] = {"type": "object", "properties": properties}
     if r.random() < 0.8:
         function["parameters"]["required"] = list(properties)
-    return FileTool(does, function, keys, r.choices([0, 1, 2], [5, 3, 2])[0])
+    return FileTool(does, dressed(w, function), keys, r.choices([0, 1, 2], [5, 3, 2])[0])
 
 
 def tree(w: Words) -> dict[str, str]:

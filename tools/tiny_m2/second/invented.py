@@ -6,6 +6,7 @@ import json
 from typing import Any, Callable
 
 from .names import described, identifier, styled
+from .schemas import dressed
 from .toolbox import Kind, Parameter, Slots, Tool
 from .words import KEYS, NOUNS, Words
 
@@ -285,7 +286,7 @@ def declare(w: Words, kind: Invented) -> Tool:
             [f"{name.capitalize()} a {noun}." for name in verb.names] + [f"{name.capitalize()} {noun}" for name in verb.names]
         function["description"] = described(w, r.choice(texts))
     function["parameters"] = schema
-    return Tool(kind, function, spelled)
+    return Tool(kind, dressed(w, function), spelled)
 
 
 def family(w: Words) -> list[Tool]:

@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from . import chinese
 from .names import described, identifier
+from .schemas import dressed
 from .words import CONDITIONS, CURRENCIES, ROOMS, Words, whole
 
 Slots = dict[str, Any]
@@ -340,4 +341,4 @@ def declare(w: Words, kind: Kind) -> Tool:
     function["parameters"] = schema
     if r.random() < 0.08:
         function = dict(reversed(function.items()))
-    return Tool(kind, function, spelled)
+    return Tool(kind, dressed(w, function), spelled)
