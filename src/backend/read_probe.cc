@@ -3,7 +3,7 @@
 #include <atomic>
 #include <chrono>
 
-#include "backend/cpu/host_buffer.h"
+#include "backend/common/host_buffer.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/thread_pool.h"
 #include "base/check.h"
@@ -18,7 +18,7 @@ struct ReadProbe::Impl {
       : kernels(cpu::kernels_of(isa)), threads(thread_count), buffer(bytes, "the read probe") {}
   const cpu::Kernels& kernels;
   cpu::ThreadPool threads;
-  cpu::HostMemory buffer;
+  common::HostMemory buffer;
   uint64_t sum_expected = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "backend/cpu/host_buffer.h"
+#include "backend/common/host_buffer.h"
 
 #include <cerrno>
 #include <cstring>
@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 
-namespace minimax::backend::cpu {
+namespace minimax::backend::common {
 
 HostMemory::HostMemory(int64_t bytes, const char* what) {
   CHECK_GE(bytes, 0);
@@ -27,4 +27,4 @@ HostMemory::~HostMemory() {
   if (data_ != nullptr) munmap(data_, static_cast<size_t>(bytes_));
 }
 
-}  // namespace minimax::backend::cpu
+}  // namespace minimax::backend::common

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <utility>
 
-namespace minimax::backend::cpu {
+namespace minimax::backend::common {
 
 class HostMemory {
  public:
@@ -43,4 +43,4 @@ class HostBuffer {
   HostMemory memory_;
 };
 
-}  // namespace minimax::backend::cpu
+}  // namespace minimax::backend::common

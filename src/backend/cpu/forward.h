@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "backend/cpu/host_buffer.h"
+#include "backend/common/host_buffer.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv.h"
 #include "backend/cpu/thread_pool.h"
@@ -17,6 +17,8 @@
 #include "model/taps.h"
 
 namespace minimax::backend::cpu {
+
+using common::HostBuffer;
 
 // The rows of one step, every token known.
 struct StepRows {

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "backend/cpu/host_buffer.h"
+#include "backend/common/host_buffer.h"
 #include "executor/step.h"
 #include "model/config.h"
 
@@ -42,7 +42,7 @@ class KvPool {
   int32_t block_tokens_;
   int32_t block_count_;
   int64_t block_bytes_;
-  HostMemory memory_;
+  common::HostMemory memory_;
 };
 
 }  // namespace minimax::backend::cpu

@@ -89,7 +89,8 @@ const float* Weights::widened(const TensorView& tensor) {
 Matrix Weights::as_stored(const TensorView& tensor, ThreadPool& threads) {
   Matrix matrix{.data = tensor.data, .out = tensor.shape[0], .in = tensor.shape[1]};
   if (tensor.dtype == DType::kF16) {  // exact in f32
-    HostMemory& copy = owned_.emplace_back(matrix.out * matrix.in * int64_t{sizeof(float)}, "f16 weights");
+    common::HostMemory& copy =
+        owned_.emplace_back(matrix.out * matrix.in * int64_t{sizeof(float)}, "f16 weights");
     auto* const values = reinterpret_cast<float*>(copy.data());
     threads.run(matrix.out, 64, [&](int64_t begin, int64_t end, int32_t) {
       model::widen(tensor, begin * matrix.in, (end - begin) * matrix.in, values + begin * matrix.in);
@@ -109,7 +110,8 @@ Matrix Weights::as_stored(const TensorView& tensor, ThreadPool& threads) {
 Matrix Weights::as_bf16(const LinearView& view, ThreadPool& threads) {
   const model::ModelShape& shape = model_->shape;
   Matrix matrix{.out = view.weight.shape[0], .in = view.weight.shape[1], .kind = WeightKind::kBf16};
-  HostMemory& copy = owned_.emplace_back(matrix.out * matrix.in * int64_t{sizeof(uint16_t)}, "bf16 weights");
+  common::HostMemory& copy =
+      owned_.emplace_back(matrix.out * matrix.in * int64_t{sizeof(uint16_t)}, "bf16 weights");
   auto* const values = reinterpret_cast<uint16_t*>(copy.data());
   const float* const scales = view.quantised ? widened(view.scale_inv) : nullptr;
   threads.run(matrix.out, 16, [&](int64_t begin, int64_t end, int32_t) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backend/common/arithmetic.h"
-#include "backend/cpu/host_buffer.h"
+#include "backend/common/host_buffer.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/thread_pool.h"
 #include "model/tensors.h"
@@ -61,7 +61,7 @@ class Weights {
   std::vector<LayerWeights> layers_;
   std::vector<float> final_norm_;
   Matrix head_;
-  std::deque<HostMemory> owned_;
+  std::deque<common::HostMemory> owned_;
   std::deque<std::vector<float>> owned_floats_;
   int64_t mapped_bytes_ = 0;
   int64_t copied_bytes_ = 0;

@@ -13,10 +13,12 @@ namespace taps = model::taps;
 
 KvCache::KvCache(const ModelShape& shape, int32_t block_tokens, int32_t block_count)
     : block_tokens_(block_tokens),
-      block_floats_(static_cast<size_t>(block_tokens) * static_cast<size_t>(shape.kv_width())) {
-  const std::vector<float> zeros(block_floats_ * static_cast<size_t>(block_count), 0.0f);
-  k_.assign(static_cast<size_t>(shape.layers), zeros);
-  v_ = k_;
+      block_floats_(static_cast<size_t>(block_tokens) * static_cast<size_t>(shape.kv_width())),
+      layer_floats_(block_floats_ * static_cast<size_t>(block_count)) {
+  for (int32_t layer = 0; layer < shape.layers; ++layer) {
+    k_.emplace_back(static_cast<int64_t>(layer_floats_), "the K cache");
+    v_.emplace_back(static_cast<int64_t>(layer_floats_), "the V cache");
+  }
 }
 
 int64_t KvCache::bytes_of_block(const ModelShape& shape, int32_t block_tokens) {
@@ -24,17 +26,17 @@ int64_t KvCache::bytes_of_block(const ModelShape& shape, int32_t block_tokens) {
 }
 
 PagedKv KvCache::layer(int32_t layer) {
-  return {k_.at(static_cast<size_t>(layer)), v_.at(static_cast<size_t>(layer)), block_tokens_};
+  const auto n = static_cast<size_t>(layer);
+  return {{k_.at(n).data(), layer_floats_}, {v_.at(n).data(), layer_floats_}, block_tokens_};
 }
 
 void KvCache::copy_block(BlockId src, BlockId dst) {
   for (auto* side : {&k_, &v_}) {
-    for (std::vector<float>& layer : *side) {
+    for (const common::HostBuffer<float>& layer : *side) {
       const size_t from = static_cast<size_t>(src) * block_floats_,
                    to = static_cast<size_t>(dst) * block_floats_;
-      CHECK_LE(std::max(from, to) + block_floats_, layer.size());
-      std::copy_n(layer.begin() + static_cast<ptrdiff_t>(from), block_floats_,
-                  layer.begin() + static_cast<ptrdiff_t>(to));
+      CHECK_LE(std::max(from, to) + block_floats_, layer_floats_);
+      std::copy_n(layer.data() + from, block_floats_, layer.data() + to);
     }
   }
 }

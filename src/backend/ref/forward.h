@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "backend/common/arithmetic.h"
+#include "backend/common/host_buffer.h"
 #include "backend/ref/ops.h"
 #include "model/taps.h"
 #include "model/tensors.h"
 
 namespace minimax::backend::ref {
 
-// K and V of all layers: [layer][block][block_tokens][kv_width] f32 holding bf16 values, zero at first.
+// K and V of all layers: [layer][block][block_tokens][kv_width] f32 holding bf16 values, zero at first. Pages
+// that no block was written to cost nothing.
 class KvCache {
  public:
   KvCache(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count);
@@ -26,7 +28,8 @@ class KvCache {
  private:
   int32_t block_tokens_;
   size_t block_floats_;  // of one layer's K (or V) of one block
-  std::vector<std::vector<float>> k_, v_;
+  size_t layer_floats_;
+  std::vector<common::HostBuffer<float>> k_, v_;
 };
 
 // Borrows the view, which must outlive it. `sink` may be nullptr; otherwise it sees every tap of every call.
