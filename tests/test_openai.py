@@ -153,6 +153,16 @@ def test_garbage_is_refused_and_the_server_goes_on(server):
     assert httpx.get(server.url + "/health").status_code == 200
 
 
+def test_what_was_said_in_a_turn_of_calls_is_not_computed_again(client):
+    question = [{"role": "user", "content": "What is the weather in Lisbon?"}]
+    first = ask(client, messages=question, tools=WEATHER)
+    message = first.choices[0].message
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": '{"temperature": 8, "condition": "rainy"}'}
+    usage = ask(client, messages=[*question, message.model_dump(exclude_none=True), result], tools=WEATHER).usage
+    assert usage.prompt_tokens > first.usage.total_tokens
+    assert usage.prompt_tokens_details.cached_tokens > first.usage.total_tokens - 18, "all but a block not yet full"
+
+
 def test_append_think_keeps_the_tags():
     server = Server("--reasoning-parser", "minimax_m2_append_think", "--tool-call-parser", "minimax_m2", "--enable-auto-tool-choice")
     try:

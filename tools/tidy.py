@@ -149,6 +149,17 @@ def check_path() -> None:
                 problem(f"docs/path_of_a_request.md:{number}", f"{file} has no {function}")
 
 
+def check_complaints() -> None:
+    """docs/complaints.md: the last column names tests that exist."""
+    c_tests = {f"{suite}.{name}" for path in tracked("src/*.cc", "tests/*.cc")
+               for suite, name in re.findall(r"^TEST(?:_F|_P)?\((\w+), (\w+)\)", path.read_text(), re.M)}
+    python_tests = {name for path in tracked("tests/*.py") for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.M)}
+    for number, line in enumerate((ROOT / "docs/complaints.md").read_text().splitlines(), 1):
+        for name in re.findall(r"`([\w.]+)`", line.rsplit("|", 2)[-2] if line.startswith("| ") else ""):
+            if name not in c_tests | python_tests:
+                problem(f"docs/complaints.md:{number}", f"names the test {name}, which does not exist")
+
+
 def check_readme() -> None:
     lines = len((ROOT / "README.md").read_text().splitlines())
     if lines > 120:
@@ -161,6 +172,7 @@ def main() -> int:
     check_sizes()
     check_docs()
     check_path()
+    check_complaints()
     check_readme()
     for line in problems:
         print(line)

@@ -100,6 +100,7 @@ class Server:
                 return found
             assert self.process.poll() is None, self.log()
             time.sleep(0.01)
+        self.process.kill()
         raise AssertionError(f"no {pattern} after {seconds} s in:\n{self.log()}")
 
     def chat(self, **fields):

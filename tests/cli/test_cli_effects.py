@@ -49,6 +49,11 @@ def test_flags_that_only_say_what_is_so(words):
         assert server.complete(max_tokens=1).status_code == 200
 
 
+@pytest.mark.parametrize("kind", ["fp8", "fp8_e4m3", "fp8_e5m2"])
+def test_an_fp8_cache_is_refused_by_name(kind):
+    refused("serve", "tiny", "--kv-cache-dtype", kind, code=2, says=["--kv-cache-dtype", kind, "bfloat16"])
+
+
 @pytest.mark.parametrize("words", [["--tensor-parallel-size", "2"], ["--gpu-memory-utilization", "0.5"], ["--enforce-eager"]])
 def test_flags_of_gpus_say_on_a_cpu_that_there_is_nothing_to_do(words):
     with Server("tiny", *words) as server:
