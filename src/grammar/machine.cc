@@ -13,9 +13,6 @@ namespace {
 constexpr uint64_t pack(int32_t state, uint64_t frames) {
   return static_cast<uint64_t>(static_cast<uint32_t>(state)) << 32 | frames;
 }
-constexpr int32_t state_of(uint64_t item) {
-  return static_cast<int32_t>(item >> 32);
-}
 constexpr uint64_t frames_of(uint64_t item) {
   return item & 0xFFFFFFFFu;
 }
@@ -50,6 +47,7 @@ Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
   const uint64_t outermost = intern_frames({kOutermost});
   const int32_t state = automaton_.start(0);
   start_ = close({pack(state, outermost)});
+  find_runs();
 }
 
 void Machine::spend(int64_t steps) {
@@ -215,12 +213,12 @@ ConfigId Machine::after_token(ConfigId from, int32_t token) {
 
 // The inner loop of this room. For each depth of the path to the present node: the configuration there, and
 // its row of known steps; a row stays where it is once it is made.
-void Machine::walk(const Vocabulary::Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
+void Machine::walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
   std::vector<ConfigId> path(vocabulary_.bytes_max() + 1, kDead);
   std::vector<const int32_t*> rows(path.size(), nullptr);
   path[0] = from;
-  const Vocabulary::Node* const end = trie.data() + trie.size();
-  for (const Vocabulary::Node* node = trie.data(); node != end;) {
+  const TrieNode* const end = trie.data() + trie.size();
+  for (const TrieNode* node = trie.data(); node != end;) {
     const size_t parent = node->depth - 1u;
     const int32_t* row = rows[parent];
     int32_t next = row == nullptr ? kUnknown : row[node->byte];
@@ -243,9 +241,12 @@ void Machine::walk(const Vocabulary::Trie& trie, ConfigId from, std::vector<uint
 
 void Machine::compute_mask(Config& at, ConfigId id) {
   steps_left_ = kMatchStepsMax;
-  const Vocabulary::Parts parts = vocabulary_.parts(at.plain_min, at.plain_max);
-  std::vector<uint32_t> mask = *parts.mask;
-  walk(*parts.trie, id, mask);
+  std::vector<uint32_t> mask(vocabulary_.mask_words(), 0);
+  if (at.plain_min >= kPlainEnough || !mask_by_runs(id, mask)) {
+    const Vocabulary::Parts parts = vocabulary_.parts(at.plain_min, at.plain_max);
+    mask = *parts.mask;
+    walk(*parts.trie, id, mask);
+  }
   for (const Vocabulary::Twin& twin : vocabulary_.twins()) {
     const bool set = mask[static_cast<size_t>(twin.of) / 32] >> (twin.of % 32) & 1;
     if (set) mask[static_cast<size_t>(twin.id) / 32] |= 1u << (twin.id % 32);
@@ -279,7 +280,9 @@ bool Machine::complete(ConfigId id) {
 
 size_t Machine::bytes_used() {
   const std::lock_guard lock(mutex_);
-  return bytes_;
+  size_t bytes = bytes_;
+  for (const Run& run : runs_) bytes += run.tokens.bytes_used() + run.after.size() * sizeof(int32_t);
+  return bytes;
 }
 
 }  // namespace minimax::grammar

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "grammar/automaton.h"
+#include "grammar/byte_runs.h"
 #include "grammar/vocabulary.h"
 
 namespace minimax::grammar {
@@ -71,8 +72,22 @@ class Machine {
   ConfigId intern_config(Key items, bool accepting);
   uint64_t intern_frames(Key frames);
   void compute_mask(Config& config, ConfigId id);
-  void walk(const Vocabulary::Trie& trie, ConfigId from, std::vector<uint32_t>& mask);
+  void walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask);
   void spend(int64_t steps);
+
+  // machine_runs.cc: sets of bytes that the automaton counts.
+  struct Run {
+    ByteRuns tokens;
+    std::vector<int32_t> after;  // [states]: where all bytes of the set lead, or one of the below
+  };
+  static constexpr int32_t kNowhere = -1, kApart = -2, kNotAsked = -3;
+  static constexpr int kPlainEnough = 4;  // a state that reads so many plain characters needs no run
+  void find_runs();
+  int32_t after_set(const ByteSet& set, int32_t state) const;
+  int run_from(Run& run, ConfigId from, ByteSet& exits);
+  bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);
+
+  static constexpr int32_t state_of(uint64_t item) { return static_cast<int32_t>(item >> 32); }
   Config& config(ConfigId id) { return configs_[static_cast<size_t>(id)]; }
 
   const Automaton automaton_;
@@ -83,6 +98,7 @@ class Machine {
   std::vector<const Key*> frames_;
   size_t bytes_ = 0;
   std::deque<ConfigId> masks_kept_;
+  std::vector<Run> runs_;
   int64_t steps_left_ = 0;
   ConfigId start_ = 0;
   std::vector<std::pair<int32_t, uint64_t>> calls_;  // (rank, frame) of the closure under way

@@ -1,5 +1,7 @@
 #include "grammar/machine.h"
 
+#include <random>
+
 #include "grammar/test_machine.h"
 
 namespace minimax::grammar {
@@ -54,6 +56,46 @@ TEST(Machine, MasksSayWhatMatchingSays) {
   expect_true_masks(regex(".{0,30}"), "é a word");
   expect_true_masks(regex("(abc|ab|12)*-1?"), "abcab12-1");
   expect_true_masks(regex(".{5,}x"), "日本é abcx");
+}
+
+// The bytes, then texts of letters, spaces, digits, marks and other scripts, some of them long, some twice.
+std::vector<std::string> many_tokens(std::mt19937& random) {
+  std::vector<std::string> out;
+  for (int byte = 0; byte < 256; ++byte) out.emplace_back(1, static_cast<char>(byte));
+  const std::vector<std::string> parts = {"a", "b", "q", "z", "A",  "Z",  " ", "0",  "7",
+                                          "_", ".", "-", "@", "\"", "\n", "é", "日", "\xC3"};
+  while (out.size() < 3000) {
+    std::string text;
+    const size_t few = 4 + random() % (parts.size() - 3);  // often letters alone
+    for (size_t n = 1 + random() % (random() % 8 == 0 ? 40 : 6); n > 0; --n) text += parts[random() % few];
+    out.push_back(text);
+  }
+  out.emplace_back("");
+  return out;
+}
+
+TEST(Machine, CountedSetsAreMaskedAsMatchingSays) {
+  std::mt19937 random(7);
+  Compiler compiler(many_tokens(random));
+  for (const char* pattern :
+       {"[a-z ]{20,300}\\.", "[A-Za-z]{3,9}", "[a-zA-Z0-9_]{1,64}(\\.[a-zA-Z0-9_]{1,20}){0,3}@[a-z]{2,40}",
+        "([a-z]{5,30}[A-Z ]){2,4}", "[a-zé日]{1,50}", "[a-z ]*\\.[A-Za-z ]{0,25}",
+        "([a-q]{9}|[b-z ]{12,14}-)*x", "[\\x00-\\x7f]{8,60}", "[^\"]{0,30}\"", ".{0,3}[a-z]{17,}7"}) {
+    const auto made = compiler.compile(regex(pattern));
+    ASSERT_TRUE(made.ok()) << pattern << ": " << made.failure().message;
+    Machine& machine = **made;
+    ConfigId config = machine.start();
+    for (int step = 0; step < 60 && config != kDead; ++step) {
+      SCOPED_TRACE(std::string(pattern) + ", step " + std::to_string(step));
+      expect_true_mask(machine, config);
+      if (HasFatalFailure()) return;
+      std::vector<int32_t> allowed;
+      for (int32_t id = 0; id < compiler.vocabulary().size(); ++id) {
+        if (machine.after_token(config, id) != kDead) allowed.push_back(id);
+      }
+      config = allowed.empty() ? kDead : machine.after_token(config, allowed[random() % allowed.size()]);
+    }
+  }
 }
 
 TEST(Machine, NestsWithoutALimit) {

@@ -21,35 +21,6 @@ int plain_chars(std::string_view text) {
   return chars;
 }
 
-class TrieBuilder {
- public:
-  explicit TrieBuilder(Vocabulary::Trie& trie) : trie_(trie) {}
-
-  // Tokens come in the order of their bytes, each once.
-  void add(std::string_view bytes, int32_t token) {
-    size_t shared = 0;
-    while (shared < bytes.size() && shared < last_.size() && bytes[shared] == last_[shared]) ++shared;
-    close(shared);
-    for (size_t i = shared; i < bytes.size(); ++i) {
-      open_.push_back(trie_.size());
-      trie_.push_back({-1, 1, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(bytes[i])});
-    }
-    trie_.back().token = token;
-    last_ = bytes;
-  }
-  void close(size_t depth) {
-    while (open_.size() > depth) {
-      trie_[open_.back()].skip = static_cast<uint32_t>(trie_.size() - open_.back());
-      open_.pop_back();
-    }
-  }
-
- private:
-  Vocabulary::Trie& trie_;
-  std::vector<size_t> open_;
-  std::string_view last_;
-};
-
 }  // namespace
 
 Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
@@ -82,6 +53,7 @@ Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
     }
     previous = &text;
     previous_id = id;
+    sorted_.push_back(id);
     const int chars = plain_chars(text);
     const bool is_short = chars >= 0 && chars <= kCharsMax;
     if (is_short) {

@@ -11,19 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "grammar/trie.h"
+
 namespace minimax::grammar {
 
 class Vocabulary {
  public:
-  // A trie in depth-first order: the nodes below node i are those up to i + skip.
-  struct Node {
-    int32_t token = -1;  // whose bytes end here
-    uint32_t skip = 1;
-    uint16_t depth = 0;  // bytes, from 1
-    uint8_t byte = 0;
-  };
-  using Trie = std::vector<Node>;
-
   // bytes[id]; empty for ids that stand for no text (markers, unused ids).
   explicit Vocabulary(const std::vector<std::string>& bytes);
 
@@ -31,6 +24,8 @@ class Vocabulary {
   size_t mask_words() const { return (static_cast<size_t>(size()) + 31) / 32; }
   std::string_view bytes(int32_t id) const;
   size_t bytes_max() const { return bytes_max_; }
+  // The ids with bytes, in the order of these; of twins (below) one.
+  std::span<const int32_t> sorted() const { return sorted_; }
 
   struct Parts {
     const std::vector<uint32_t>* mask;  // tokens that surely may come
@@ -52,6 +47,7 @@ class Vocabulary {
   std::string blob_;
   std::vector<uint32_t> offsets_;
   size_t bytes_max_ = 0;
+  std::vector<int32_t> sorted_;
   std::vector<std::vector<uint32_t>> plain_;  // [kCharsMax + 1]: of at most so many plain characters
   std::vector<Trie> rest_;                    // [levels]: all tokens but those of plain_[level]
   Trie odd_;                                  // not of plain characters alone, or of too many

@@ -1,0 +1,69 @@
+#include "grammar/byte_runs.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace minimax::grammar {
+namespace {
+
+void set_bit(std::vector<uint32_t>& mask, int32_t token) {
+  mask[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+}
+
+}  // namespace
+
+ByteRuns::ByteRuns(const Vocabulary& vocabulary, const ByteSet& set)
+    : vocabulary_(vocabulary), set_(set), leaving_(256), tries_(256) {
+  CHECK(set_.any());
+  while (!set_[any_]) ++any_;
+  up_to_.assign(kLengths + 1, std::vector<uint32_t>(vocabulary.mask_words(), 0));
+  for (const int32_t id : vocabulary.sorted()) {
+    const std::string_view bytes = vocabulary.bytes(id);
+    size_t run = 0;
+    while (run < bytes.size() && set_[static_cast<uint8_t>(bytes[run])]) ++run;
+    run_max_ = std::max(run_max_, static_cast<int>(run));
+    if (run < bytes.size()) {
+      leaving_[static_cast<uint8_t>(bytes[run])].push_back(id);
+    } else if (run <= kLengths) {
+      set_bit(up_to_[run], id);
+    } else {
+      longer_.emplace_back(static_cast<int>(run), id);
+    }
+  }
+  std::ranges::sort(longer_);
+  for (size_t bytes = 1; bytes <= kLengths; ++bytes) {
+    for (size_t word = 0; word < up_to_[bytes].size(); ++word) up_to_[bytes][word] |= up_to_[bytes - 1][word];
+  }
+  bytes_used_ = (kLengths + 1) * vocabulary.mask_words() * sizeof(uint32_t);
+  for (const std::vector<int32_t>& tokens : leaving_) bytes_used_ += tokens.size() * sizeof(int32_t);
+}
+
+void ByteRuns::add(int bytes, std::vector<uint32_t>& mask) const {
+  const std::vector<uint32_t>& known = up_to_[std::min(static_cast<size_t>(bytes), kLengths)];
+  for (size_t word = 0; word < mask.size(); ++word) mask[word] |= known[word];
+  for (const auto& [length, token] : longer_) {
+    if (length > bytes) break;
+    set_bit(mask, token);
+  }
+}
+
+bool ByteRuns::is_cheap(const ByteSet& exits) const {
+  size_t tokens = 0;
+  for (size_t byte = 0; byte < tries_.size(); ++byte) {
+    if (exits[byte] && tries_[byte].empty()) tokens += leaving_[byte].size();
+  }
+  return tokens <= kQuickTokens;
+}
+
+const Trie& ByteRuns::leaving(uint8_t exit) {
+  Trie& trie = tries_[exit];
+  if (!trie.empty() || leaving_[exit].empty()) return trie;
+  TrieBuilder builder(trie);
+  for (const int32_t id : leaving_[exit]) builder.add(vocabulary_.bytes(id), id);
+  builder.close(0);
+  bytes_used_ += trie.size() * sizeof(TrieNode);
+  return trie;
+}
+
+}  // namespace minimax::grammar

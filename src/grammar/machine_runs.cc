@@ -1,0 +1,136 @@
+// Masks of constraints that count bytes of a set: see byte_runs.h.
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "grammar/machine.h"
+
+namespace minimax::grammar {
+namespace {
+
+constexpr size_t kRunsMax = 4;         // sets known beforehand, of one machine
+constexpr size_t kSetBytesMin = 24;    // in smaller sets (hexadecimal digits) a walk meets few tokens
+constexpr int kStatesMin = 6;          // with the set: else masks are kept, and that is enough
+constexpr size_t kStatesAsked = 4096;  // of an automaton, for its sets
+
+struct Candidate {
+  ByteSet set;
+  ByteSet exits;
+  int states = 0;
+};
+
+ByteSet bytes_of(const Dfa::Edge& edge) {
+  ByteSet out;
+  for (int byte = edge.first; byte <= edge.last; ++byte) out.set(static_cast<size_t>(byte));
+  return out;
+}
+
+// The bytes that lead to one place from here, of all places the one with most.
+std::pair<ByteSet, int32_t> widest(std::span<const Dfa::Edge> edges) {
+  std::pair<ByteSet, int32_t> best{{}, -1};
+  for (const Dfa::Edge& edge : edges) {
+    if (edge.to == best.second) continue;
+    ByteSet set;
+    for (const Dfa::Edge& other : edges) {
+      if (other.to == edge.to) set |= bytes_of(other);
+    }
+    if (set.count() > best.first.count()) best = {set, edge.to};
+  }
+  return best;
+}
+
+ByteSet read_by(std::span<const Dfa::Edge> edges) {
+  ByteSet out;
+  for (const Dfa::Edge& edge : edges) out |= bytes_of(edge);
+  return out;
+}
+
+}  // namespace
+
+// Where every byte of the set leads from the state.
+int32_t Machine::after_set(const ByteSet& set, int32_t state) const {
+  int32_t to = kNowhere;
+  ByteSet covered;
+  for (const Dfa::Edge& edge : automaton_.edges(automaton_.state(state))) {
+    const ByteSet here = bytes_of(edge) & set;
+    if (here.none()) continue;
+    if (to != kNowhere && to != edge.to) return kApart;
+    to = edge.to;
+    covered |= here;
+  }
+  return to == kNowhere || covered == set ? to : kApart;
+}
+
+void Machine::find_runs() {
+  std::vector<Candidate> candidates;
+  std::unordered_map<ByteSet, size_t> known;
+  const size_t states = std::min(automaton_.size(), kStatesAsked);
+  for (size_t i = 0; i < states; ++i) {
+    const Automaton::State& state = automaton_.state(static_cast<int32_t>(i));
+    if (state.plain_min >= kPlainEnough) continue;
+    const std::span<const Dfa::Edge> edges = automaton_.edges(state);
+    const auto [set, to] = widest(edges);
+    // Bytes inside a character of several are counted by no one.
+    if (set.count() < kSetBytesMin || (set >> 128).any() || after_set(set, to) < 0) continue;
+    const auto [at, inserted] = known.try_emplace(set, candidates.size());
+    if (inserted) candidates.push_back({set, {}, 0});
+    Candidate& candidate = candidates[at->second];
+    ++candidate.states;
+    candidate.exits |= (read_by(edges) | read_by(automaton_.edges(automaton_.state(to)))) & ~set;
+  }
+  std::erase_if(candidates, [](const Candidate& c) { return c.states < kStatesMin; });
+  std::ranges::stable_sort(candidates, std::greater<>(), &Candidate::states);
+  if (candidates.size() > kRunsMax) candidates.resize(kRunsMax);
+  for (const Candidate& candidate : candidates) {
+    Run run{ByteRuns(vocabulary_, candidate.set), std::vector<int32_t>(automaton_.size(), kNotAsked)};
+    size_t others = 0;
+    for (size_t byte = 0; byte < 256; ++byte) {
+      if (candidate.exits[byte]) others += run.tokens.count_leaving(static_cast<uint8_t>(byte));
+    }
+    if (others > static_cast<size_t>(vocabulary_.size()) / 3) continue;  // to be walked anyhow
+    for (size_t byte = 0; byte < 256; ++byte) {
+      if (candidate.exits[byte]) run.tokens.leaving(static_cast<uint8_t>(byte));
+    }
+    runs_.push_back(std::move(run));
+  }
+}
+
+// How many bytes of the run's set can be read one after the other, whichever they are, or run_max() if no
+// token has more; -1 if that depends on the bytes. `exits`: what else can be read along it.
+int Machine::run_from(Run& run, ConfigId from, ByteSet& exits) {
+  for (int n = 0;; ++n) {
+    const Key& items = *config(from).items;
+    spend(std::ssize(items));
+    bool goes_on = false;
+    for (size_t i = 0; i + 1 < items.size(); ++i) {
+      const int32_t state = state_of(items[i]);
+      int32_t& after = run.after[static_cast<size_t>(state)];
+      if (after == kNotAsked) after = after_set(run.tokens.set(), state);
+      if (after == kApart) return -1;
+      goes_on |= after >= 0;
+      exits |= read_by(automaton_.edges(automaton_.state(state)));
+    }
+    if (!goes_on || n == run.tokens.run_max()) return n;
+    const ConfigId next = next_byte(from, run.tokens.any());
+    if (next == kDead) return n;
+    if (next == from) return run.tokens.run_max();
+    from = next;
+  }
+}
+
+bool Machine::mask_by_runs(ConfigId from, std::vector<uint32_t>& mask) {
+  for (Run& run : runs_) {
+    ByteSet exits;
+    const int bytes = run_from(run, from, exits);
+    exits &= ~run.tokens.set();
+    if (bytes < 2 || !run.tokens.is_cheap(exits)) continue;
+    run.tokens.add(bytes, mask);
+    for (size_t byte = 0; byte < 256; ++byte) {
+      if (exits[byte]) walk(run.tokens.leaving(static_cast<uint8_t>(byte)), from, mask);
+    }
+    return true;
+  }
+  return false;
+}
+
+}  // namespace minimax::grammar
