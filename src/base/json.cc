@@ -72,7 +72,8 @@ class SlowParser {
 
   Result<Json> parse() {
     Json value;
-    if (!utf8::valid(text_)) return fail("is not valid UTF-8");
+    if (at_ = utf8::first_invalid(text_); at_ != text_.size()) return fail("is not valid UTF-8");
+    at_ = 0;
     if (!parse_value(value, 0)) return fail(error_);
     skip_space();
     if (at_ != text_.size()) return fail("has text after the end of the value");
@@ -87,6 +88,7 @@ class SlowParser {
     error_ = what;
     return false;
   }
+  bool ended() const { return at_ >= text_.size(); }
   void skip_space() {
     while (at_ < text_.size() &&
            (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
@@ -141,10 +143,11 @@ class SlowParser {
       do {
         skip_space();
         std::string key;
-        if (at_ >= text_.size() || text_[at_] != '"') return error("has a key that is no string");
+        if (at_ >= text_.size()) return error("ends inside an object");
+        if (text_[at_] != '"') return error("has a key that is no string");
         if (!parse_string(key)) return false;
         skip_space();
-        if (!take(':')) return error("lacks a colon after a key");
+        if (!take(':')) return error(ended() ? "ends inside an object" : "lacks a colon after a key");
         Json value;
         if (!parse_value(value, depth + 1)) return false;
         const auto [place, inserted] = places.emplace(key, members.size());
@@ -155,7 +158,7 @@ class SlowParser {
         }
         skip_space();
       } while (take(','));
-      if (!take('}')) return error("lacks a comma or a closing brace");
+      if (!take('}')) return error(ended() ? "ends inside an object" : "lacks a comma or a closing brace");
     }
     out = Json(std::move(members));
     return true;
@@ -172,7 +175,7 @@ class SlowParser {
         items.push_back(std::move(value));
         skip_space();
       } while (take(','));
-      if (!take(']')) return error("lacks a comma or a closing bracket");
+      if (!take(']')) return error(ended() ? "ends inside an array" : "lacks a comma or a closing bracket");
     }
     out = Json(std::move(items));
     return true;

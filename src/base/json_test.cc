@@ -10,6 +10,16 @@ std::string round_trip(std::string_view text, const JsonStyle& style = {}) {
   return value.ok() ? to_string(*value, style) : "error: " + value.failure().message;
 }
 
+TEST(Json, SaysWhereATextIsBroken) {
+  const auto error_of = [](std::string_view text) { return parse_json(text).failure().message; };
+  EXPECT_EQ(error_of("{"), "JSON ends inside an object (near byte 1).");
+  EXPECT_EQ(error_of("{\"a\""), "JSON ends inside an object (near byte 4).");
+  EXPECT_EQ(error_of("{\"a\": 1"), "JSON ends inside an object (near byte 7).");
+  EXPECT_EQ(error_of("[1"), "JSON ends inside an array (near byte 2).");
+  EXPECT_EQ(error_of("{1: 2}"), "JSON has a key that is no string (near byte 1).");
+  EXPECT_EQ(error_of("{\"a\": \"b\xff\"}"), "JSON is not valid UTF-8 (near byte 8).");
+}
+
 TEST(Json, KeepsOrderOfKeysAndKindOfNumbers) {
   EXPECT_EQ(round_trip(R"({"z":1,"a":1.0,"m":[true,null,"x"]})"), R"({"z":1,"a":1.0,"m":[true,null,"x"]})");
   EXPECT_EQ(round_trip(R"({"b":1,"a":[2]})", kPythonStyle), R"({"b": 1, "a": [2]})");

@@ -88,6 +88,16 @@ bool valid(std::string_view text) {
   return true;
 }
 
+size_t first_invalid(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const Decoded next = decode(text.substr(at));
+    if (!next.valid) break;
+    at += static_cast<size_t>(next.bytes);
+  }
+  return at;
+}
+
 size_t incomplete_tail(std::string_view text) {
   for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
     bool complete = false;

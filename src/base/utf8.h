@@ -21,6 +21,9 @@ void append(std::string& out, char32_t code_point);
 
 bool valid(std::string_view text);
 
+// The offset of the first byte that belongs to no character; text.size() where there is none.
+size_t first_invalid(std::string_view text);
+
 // Number of trailing bytes of `text` that may be the beginning of a character whose rest has not come yet
 // (0 to 3). Bytes that can no longer become a character are not counted.
 size_t incomplete_tail(std::string_view text);

@@ -77,6 +77,60 @@ Match find_short(const Verb& verb, const std::string& word, std::string_view hea
   throw UsageError("unknown flag {}", word);
 }
 
+// A number, of whatever length.
+bool is_digits(std::string_view text) {
+  if (text.starts_with('-')) text.remove_prefix(1);
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Levenshtein's distance.
+size_t edits(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::vector<std::string_view> words_of(std::string_view name) {
+  std::vector<std::string_view> words;
+  for (size_t at = 0; at < name.size();) {
+    const size_t end = std::min(name.find_first_of("-_", at), name.size());
+    if (end > at) words.push_back(name.substr(at, end - at));
+    at = end + 1;
+  }
+  return words;
+}
+
+// --gpu-mem-util: the name in which the most words begin with the given ones, abbreviated or in another order. At
+// least half of the given words must be found; of equals, the name of the fewest words.
+std::string nearest_by_words(std::string_view word, std::span<const std::string> names) {
+  const std::vector<std::string_view> given = words_of(word);
+  std::string best;
+  size_t best_found = 0, best_words = 0;
+  for (const std::string& name : names) {
+    const std::vector<std::string_view> own = words_of(name);
+    const size_t found = static_cast<size_t>(std::ranges::count_if(given, [&](std::string_view part) {
+      return part.size() >= 3 && std::ranges::any_of(own, [&](std::string_view whole) {
+               return whole.starts_with(part) || (whole.size() >= 3 && part.starts_with(whole));
+             });
+    }));
+    if (2 * found < given.size() || found < best_found || found == 0) continue;
+    if (found == best_found && own.size() >= best_words) continue;
+    best = name;
+    best_found = found;
+    best_words = own.size();
+  }
+  return best;
+}
+
 bool looks_like_flag(const std::string& word) {
   if (word.size() < 2 || word[0] != '-') return false;
   // A negative number is a value (argparse's rule, as no flag here looks like a number).
@@ -86,30 +140,16 @@ bool looks_like_flag(const std::string& word) {
 }  // namespace
 
 std::string nearest(std::string_view word, std::span<const std::string> names) {
-  const auto distance = [](std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= a.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= b.size(); ++j) {
-        const size_t replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
-        diagonal = row[j];
-        row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-      }
-    }
-    return row[b.size()];
-  };
   std::string best;
   size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
   for (const std::string& name : names) {
-    const size_t d = distance(word, name);
+    const size_t d = edits(word, name);
     if (d < best_distance) {
       best_distance = d;
       best = name;
     }
   }
-  return best;
+  return best.empty() ? nearest_by_words(word, names) : best;
 }
 
 std::optional<int64_t> parse_count(std::string_view text) {
@@ -239,6 +279,9 @@ std::optional<int64_t> Args::integer(std::string_view name, int64_t min, int64_t
   const std::optional<std::string> value = text(name);
   if (!value) return {};
   const std::optional<int64_t> parsed = parse_count(*value);
+  if (!parsed && is_digits(*value)) {
+    throw UsageError("{} must be between {} and {}, but is {}", name, min, max, *value);
+  }
   if (!parsed) throw UsageError("{} takes a whole number, but got \"{}\"", name, *value);
   if (*parsed < min || *parsed > max) {
     throw UsageError("{} must be between {} and {}, but is {}", name, min, max, *value);

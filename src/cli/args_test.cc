@@ -75,6 +75,11 @@ TEST(Args, ADottedFlagIsAnEntryOfItsJsonObjectAndSeveralAddUp) {
 TEST(Args, RefusesWithASentenceThatHelps) {
   EXPECT_EQ(error_of({"--tensor-paralel-size", "4"}),
             "unknown flag --tensor-paralel-size; did you mean --tensor-parallel-size?");
+  EXPECT_EQ(error_of({"--tensor-par-siz", "4"}),
+            "unknown flag --tensor-par-siz; did you mean --tensor-parallel-size?");
+  EXPECT_EQ(error_of({"--caching-prefix"}),
+            "unknown flag --caching-prefix; did you mean --enable-prefix-caching?");
+  EXPECT_EQ(error_of({"--quux", "4"}), "unknown flag --quux");
   EXPECT_EQ(error_of({"--t", "4"}), "--t is ambiguous: it could be --tensor-parallel-size, --tokenizer");
   EXPECT_EQ(error_of({"--tokenizer"}), "--tokenizer needs a value (PATH)");
   EXPECT_EQ(error_of({"--enable-prefix-caching=1"}), "--enable-prefix-caching takes no value, but got \"1\"");
@@ -82,6 +87,12 @@ TEST(Args, RefusesWithASentenceThatHelps) {
   EXPECT_EQ(error_of({"a", "b"}), "serve takes MODEL; \"b\" is one word too many");
   EXPECT_EQ(error_of({"-x"}), "unknown flag -x");
   EXPECT_THROW(parse({"-tp", "many"}).integer("--tensor-parallel-size", 1, 8), UsageError);
+  try {
+    parse({"-tp", "99999999999999999999"}).integer("--tensor-parallel-size", 1, 8);
+    ADD_FAILURE() << "taken";
+  } catch (const UsageError& error) {
+    EXPECT_STREQ(error.what(), "--tensor-parallel-size must be between 1 and 8, but is 99999999999999999999");
+  }
   EXPECT_THROW(parse({"-tp", "9"}).integer("--tensor-parallel-size", 1, 8), UsageError);
 }
 

@@ -82,6 +82,10 @@ int run_synth(const Words& words, const Environment&) {
   if (args.positionals().empty()) throw UsageError("where to? Give a folder");
   model::SynthOptions options;
   options.shape = shape_of(args);
+  if (options.shape.experts_per_token > options.shape.experts) {
+    throw UsageError("--experts-per-token is {}, more than --experts, {}", options.shape.experts_per_token,
+                     options.shape.experts);
+  }
   options.seed = static_cast<uint64_t>(args.integer("--seed", 0, INT64_MAX).value_or(0));
   options.tp = static_cast<int32_t>(args.integer("--tensor-parallel-size", 1, 64).value_or(1));
   options.rank = static_cast<int32_t>(args.integer("--rank", 0, options.tp - 1).value_or(0));
