@@ -23,11 +23,12 @@ MAY_USE = {
     "api": ["chat", "chat/template", "engine", "grammar", "tokenizer", "executor", "base"],
     "net": ["base"],
     "server": ["api", "net", "base"],
+    "comm": ["base"],
     "backend/common": ["executor", "model", "base"],
     "backend/ref": ["backend/common", "executor", "model", "base"],
-    "backend/cpu": ["backend/common", "executor", "model", "base"],
-    "backend/cuda": ["backend/common", "backend/cpu", "executor", "model", "base"],
-    "backend": ["backend/common", "backend/ref", "backend/cpu", "backend/cuda", "executor", "model", "base"],
+    "backend/cpu": ["backend/common", "comm", "executor", "model", "base"],
+    "backend/cuda": ["backend/common", "backend/cpu", "comm", "executor", "model", "base"],
+    "backend": ["backend/common", "backend/ref", "backend/cpu", "backend/cuda", "comm", "executor", "model", "base"],
     "bench": ["backend", "executor", "model", "base"],
     "bench/client": ["net", "tokenizer", "base"],
     "bench/frontend": ["server", "api", "chat", "engine", "tokenizer", "executor", "base"],
@@ -133,7 +134,7 @@ def check_docs() -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             for quoted in re.findall(r"`([\w./-]+)`", line):
                 looks_ours = re.match(r"(src|docs|tools|tests|models|bench|cmake|web)/", quoted) or re.match(
-                    r"(base|cli|server|api|chat|tokenizer|engine|executor|model|backend|bench)/[\w/]+\.(cc|h|inl|cu)$", quoted)
+                    r"(base|cli|server|api|chat|tokenizer|engine|executor|model|comm|backend|bench)/[\w/]+\.(cc|h|inl|cu)$", quoted)
                 if not looks_ours or "*" in quoted:
                     continue
                 if not (ROOT / quoted).exists() and not (ROOT / "src" / quoted).exists():

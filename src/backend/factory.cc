@@ -132,6 +132,23 @@ int64_t device_kv_bytes(const model::ModelShape&, const ExecutorOptions&, double
 }
 #endif
 
+static std::unique_ptr<executor::Executor> make_cpu(const model::ModelView& model,
+                                                    const ExecutorOptions& options, cpu::CpuOptions own) {
+  const int32_t ranks = options.tensor_parallel;
+  const model::ParallelLayout layout{.tp = ranks, .ep = options.expert_parallel ? ranks : 1};
+  model::check_layout(model.shape, layout);
+  const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = ranks}, 0);
+  own.block_count = block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
+  if (ranks == 1) return std::make_unique<cpu::CpuExecutor>(model, own);
+  own.ranks = cpu::CpuExecutor::make_ranks(model, layout, own.arithmetic, own.threads);
+  own.threads = std::max(1, own.threads / ranks);
+  return std::make_unique<executor::Group>(ranks, [&](int32_t rank) {
+    cpu::CpuOptions of_rank = own;
+    of_rank.rank = rank;
+    return std::make_unique<cpu::CpuExecutor>(model, of_rank);
+  });
+}
+
 std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
                                                   const ExecutorOptions& options) {
   if (options.block_tokens < 1)
@@ -144,9 +161,7 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
     own.isa = cpu::choose_isa(options.isa);
     if (options.threads < 0) throw Error("threads: expected 0 or more, found {}", options.threads);
     own.threads = options.threads == 0 ? cpu::ThreadPool::available_threads() : options.threads;
-    own.block_count =
-        block_count(options.kv_bytes, cpu::KvPool::block_bytes(model.shape, options.block_tokens));
-    return std::make_unique<cpu::CpuExecutor>(model, own);
+    return make_cpu(model, options, own);
   }
   if (options.name == "ref") {
     if (!options.isa.empty())

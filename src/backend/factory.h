@@ -23,8 +23,9 @@ struct ExecutorOptions {
   int32_t context_tokens_max = 0;
   int32_t vocab_size = 0;     // Tokenizer::size(): ids above are padding rows of the head
   int32_t logprobs_max = 20;  // --max-logprobs; -1: the whole vocabulary
+  int32_t tensor_parallel = 1;   // ranks: cpu, cuda
+  bool expert_parallel = false;  // cpu: whole experts on each rank
   // cuda.
-  int32_t tensor_parallel = 1;   // ranks
   int32_t rank_alone = -1;       // --rank-proxy: this rank alone, without the others; -1: all
   std::vector<int32_t> devices;  // --devices: of each rank; empty: 0, 1, 2, ...
   bool graphs = true;            // not --enforce-eager

@@ -49,14 +49,39 @@ static Limits make_limits(const CpuOptions& options, const model::ModelShape& sh
   return limits;
 }
 
+// What the KV pool of a rank holds.
+static model::ModelShape kv_shape(const model::ModelShape& shape, const CpuOptions& options) {
+  if (!options.ranks) return shape;
+  return model::shape_of_rank(shape, {.tp = options.ranks->layout.tp}, options.rank);
+}
+
+static Share share_for(const model::ModelShape& shape, const CpuOptions& options) {
+  if (!options.ranks) return whole_share(shape);
+  return share_of(shape, options.ranks->layout, options.rank, &options.ranks->comm.of(options.rank));
+}
+
+std::shared_ptr<Ranks> CpuExecutor::make_ranks(const model::ModelView& model,
+                                               const model::ParallelLayout& layout,
+                                               common::Arithmetic arithmetic, int32_t threads) {
+  model::check_layout(model.shape, layout);
+  constexpr int32_t kSpins = 2000;
+  // A waiting rank must not keep the core of the one it waits for.
+  const bool crowded = layout.tp > ThreadPool::available_threads();
+  ThreadPool pool(threads);
+  const comm::LocalOptions options{.ranks = layout.tp, .spins = crowded ? 0 : kSpins};
+  return std::make_shared<Ranks>(layout, options, std::make_shared<const Weights>(model, arithmetic, pool));
+}
+
 CpuExecutor::CpuExecutor(const model::ModelView& model, const CpuOptions& options)
     : options_(options),
       limits_(make_limits(options, model.shape)),
       threads_(options.threads),
       kernels_(kernels_of(options.isa)),
-      weights_(model, options.arithmetic, threads_),
-      kv_(model.shape, options.block_tokens, options.block_count),
-      forward_({weights_, kv_, kernels_, threads_}, options.step_rows_max, options.context_tokens_max),
+      weights_(options.ranks ? options.ranks->weights
+                             : std::make_shared<const Weights>(model, options.arithmetic, threads_)),
+      kv_(kv_shape(model.shape, options), options.block_tokens, options.block_count),
+      forward_({*weights_, kv_, kernels_, threads_}, share_for(model.shape, options), options.step_rows_max,
+               options.context_tokens_max),
       slots_(options.slot_count, options.vocab_size),
       logits_stride_(round_up(options.vocab_size, kRowAlign)) {
   logits_ = HostBuffer<float>(kLogitRows * logits_stride_, "logits");
@@ -184,20 +209,30 @@ void CpuExecutor::publish(const StepBatch& batch) {
   }
 }
 
+std::string CpuExecutor::share_text() const {
+  const Share share = share_for(weights_->shape(), options_);
+  const auto text = [](const model::Range& range) { return fmt::format("{} to {}", range.begin, range.end - 1); };
+  return fmt::format("rank {} of {}: query heads {}, KV heads {}, experts {}, columns {} of each", share.rank,
+                     share.ranks, text(share.q_heads), text(share.kv_heads), text(share.experts),
+                     text(share.expert_width));
+}
+
 executor::Report CpuExecutor::report() const {
   const auto mib = [](int64_t bytes) {
     return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / 1048576);
   };
-  return {{"back-end", "cpu"},
+  executor::Report report = {{"back-end", "cpu"},
           {"instruction set", std::string(name_of(options_.isa))},
           {"threads", std::to_string(threads_.size())},
           {"arithmetic", std::string(common::name_of(options_.arithmetic))},
           {"weights",
-           fmt::format("{} mapped, {} copied", mib(weights_.mapped_bytes()), mib(weights_.copied_bytes()))},
+           fmt::format("{} mapped, {} copied", mib(weights_->mapped_bytes()), mib(weights_->copied_bytes()))},
           {"KV blocks",
            fmt::format("{} of {} tokens, {}", limits_.block_count, limits_.block_tokens, mib(kv_.bytes()))},
           {"bytes read by the last step", std::to_string(forward_.bytes_read())},
           {"activations", mib(forward_.buffer_bytes() + logits_.bytes())}};
+  if (options_.ranks) report.insert(report.begin() + 1, {"share", share_text()});
+  return report;
 }
 
 }  // namespace minimax::backend::cpu

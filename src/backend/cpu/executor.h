@@ -3,9 +3,11 @@
 // result over. docs/executor_contract.md.
 //
 // Bit-equal tokens: with one instruction set, a row's logits and its draw depend on its sequence alone; not
-// on batch mates, chunks, threads, block table, prefix-cache hits or recomputation (kernels.h says how).
+// on batch mates, chunks, threads, block table, prefix-cache hits or recomputation (kernels.h says how), nor on
+// the number of ranks and how they share the experts (ranks.h). Ranks are driven by executor::Group.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "backend/cpu/forward.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv.h"
+#include "backend/cpu/ranks.h"
 #include "backend/cpu/sample.h"
 #include "backend/cpu/thread_pool.h"
 #include "backend/cpu/weights.h"
@@ -35,6 +38,8 @@ struct CpuOptions {
   int32_t context_tokens_max = 0;
   int32_t vocab_size = 0;  // ids the tokenizer knows; at most the model's vocab_rows
   int32_t logprobs_max = 20;
+  std::shared_ptr<Ranks> ranks;  // nullptr: the only rank
+  int32_t rank = 0;
 };
 
 class CpuExecutor final : public executor::Executor {
@@ -46,6 +51,10 @@ class CpuExecutor final : public executor::Executor {
   executor::StepId submit(const executor::StepBatch& batch) override;  // runs the whole step
   void collect(executor::StepId step, executor::StepResult& result) override;
   executor::Report report() const override;
+
+  // Weights for all ranks of a layout, made with all the threads they will have.
+  static std::shared_ptr<Ranks> make_ranks(const model::ModelView& model, const model::ParallelLayout& layout,
+                                           common::Arithmetic arithmetic, int32_t threads);
 
   void set_taps(model::TapSink* sink) { forward_.set_taps(sink); }
   ThreadPool& threads() { return threads_; }
@@ -62,6 +71,7 @@ class CpuExecutor final : public executor::Executor {
     std::vector<executor::TopLogprob> top;
   };
 
+  std::string share_text() const;
   void run_forward(const executor::StepBatch& batch);
   void run_jobs(const executor::StepBatch& batch);
   void run_job(const executor::StepBatch& batch, RowJob& job, const float* logits, Sampler& sampler) const;
@@ -71,7 +81,7 @@ class CpuExecutor final : public executor::Executor {
   executor::Limits limits_;
   ThreadPool threads_;
   const Kernels& kernels_;
-  Weights weights_;
+  std::shared_ptr<const Weights> weights_;
   KvPool kv_;
   Forward forward_;
   common::SlotTable slots_;

@@ -20,11 +20,15 @@ static int64_t groups_of(int64_t width, const model::ModelShape& shape) {
 }
 
 Forward::Forward(const Parts& parts, int32_t rows_max, int32_t context_tokens_max)
+    : Forward(parts, whole_share(parts.weights.shape()), rows_max, context_tokens_max) {}
+
+Forward::Forward(const Parts& parts, Share share, int32_t rows_max, int32_t context_tokens_max)
     : weights_(parts.weights),
       kv_(parts.kv),
       kernels_(parts.kernels),
       threads_(parts.threads),
       shape_(parts.weights.shape()),
+      share_(std::move(share)),
       rows_max_(rows_max),
       cos_(int64_t{rows_max} * shape_.rotary_dim / 2, "activations"),
       sin_(int64_t{rows_max} * shape_.rotary_dim / 2, "activations"),
@@ -97,25 +101,31 @@ void Forward::layer(int32_t n) {
 
 void Forward::attention_block(const LayerWeights& weights) {
   const Input x = quantised(x_, x_grid_, x_scales_, rows_);
-  linear({task_of(weights.q, x, q_), task_of(weights.k, x, k_), task_of(weights.v, x, v_)});
+  linear({heads_of(task_of(weights.q, x, q_), share_.q_heads, shape_.head_dim),
+          heads_of(task_of(weights.k, x, k_), share_.kv_heads, shape_.head_dim),
+          heads_of(task_of(weights.v, x, v_), share_.kv_heads, shape_.head_dim)});
   tap(taps::kQProj, q_);
   tap(taps::kKProj, k_);
   tap(taps::kVProj, v_);
   if (shape_.qk_norm) {  // over the whole projections, before they are heads
+    gather({slices_of(q_, share_.q_slices, rows_), slices_of(k_, share_.kv_slices, rows_)});
     norm(q_, weights.q_norm, q_);
     norm(k_, weights.k_norm, k_);
     tap(taps::kQNorm, q_);
     tap(taps::kKNorm, k_);
   }
-  rotate(q_, shape_.q_heads);
-  rotate(k_, shape_.kv_heads);
+  rotate(q_, share_.q_heads);
+  rotate(k_, share_.kv_heads);
   tap(taps::kQRope, q_);
   tap(taps::kKRope, k_);
 
   write_kv();
   attend();
+  gather({slices_of(attn_, share_.q_slices, rows_)});
   tap(taps::kAttn, attn_);
-  linear({task_of(weights.o, quantised(attn_, attn_grid_, attn_scales_, rows_), sub_out_)});
+  const Input attn = quantised(attn_, attn_grid_, attn_scales_, rows_);
+  linear({part_of(task_of(weights.o, attn, sub_out_), share_.attention_out)});
+  gather({slices_of(sub_out_, share_.attention_out_slices, rows_)});
   tap(taps::kOProj, sub_out_);
 }
 
@@ -128,15 +138,7 @@ void Forward::experts_block(const LayerWeights& weights) {
   route(weights.router_bias);
   group_by_expert();
   run_experts(weights);
-
-  const int64_t slots = shape_.experts_per_token;
-  threads_.run(rows_, grain(rows_, 0.05 * static_cast<double>(slots * shape_.hidden)),
-               [&](int64_t begin, int64_t end, int32_t) {
-                 for (int64_t row = begin; row < end; ++row)
-                   kernels_.combine(expert_out_.row(row * slots), expert_out_.stride,
-                                    expert_weights_.data() + row * slots, shape_.experts_per_token,
-                                    shape_.hidden, sub_out_.row(row));
-               });
+  combine();
   tap(taps::kMoe, sub_out_);
 }
 
@@ -160,7 +162,16 @@ void Forward::logits(std::span<const int32_t> rows, int32_t vocab_count, float* 
   task.y_bf16 = nullptr;
   task.y_f32 = out;
   task.y_stride = out_stride;
-  linear({task});
+  linear({part_of(task, logits_part(share_, vocab_count, share_.rank))});
+  if (has_ranks()) {
+    std::vector<comm::Slice> slices;
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(float));
+    for (int32_t rank = 0; rank < share_.ranks; ++rank) {
+      const model::Range part = logits_part(share_, vocab_count, rank);
+      slices.push_back({part.begin * kBytes, part.end * kBytes});
+    }
+    gather({{reinterpret_cast<std::byte*>(out), count, out_stride * kBytes, slices, {}}});
+  }
   for (int64_t i = 0; sink_ != nullptr && i < count; ++i)
     sink_->tap(taps::kLogits, -1, 1, vocab_count, out + i * out_stride);
 }
@@ -236,12 +247,37 @@ Forward::Input Forward::quantised(const Rows& x, const Rows& grid, const HostBuf
 
 LinearTask Forward::task_of(const Matrix& weight, const Input& input, const Rows& out) const {
   return {.weight = &weight,
+          .row_end = weight.out,
           .rows = rows_,
           .x = input.rows->row(0),
           .x_stride = input.rows->stride,
           .x_scales = weight.kind == WeightKind::kE4m3 ? input.scales : nullptr,
           .y_bf16 = out.row(0),
           .y_stride = out.stride};
+}
+
+LinearTask Forward::part_of(LinearTask task, const model::Range& rows) {
+  task.row_begin = rows.begin;
+  task.row_end = rows.end;
+  return task;
+}
+
+LinearTask Forward::heads_of(LinearTask task, const model::Range& heads, int32_t head_dim) {
+  return part_of(task, {heads.begin * head_dim, heads.end * head_dim});
+}
+
+comm::Gather Forward::slices_of(const Rows& rows, std::span<const comm::Slice> slices, int64_t count) const {
+  return {reinterpret_cast<std::byte*>(rows.row(0)), count,
+          rows.stride * static_cast<int64_t>(sizeof(uint16_t)), slices, {}};
+}
+
+void Forward::gather(std::initializer_list<comm::Gather> buffers) {
+  if (has_ranks()) share_.comm->gather(std::span(buffers.begin(), buffers.size()));
+}
+
+void Forward::set_taps(model::TapSink* sink) {
+  CHECK(!has_ranks());  // a rank does not see every tensor whole
+  sink_ = sink;
 }
 
 double Forward::weight_row_ns(const Matrix& weight, int64_t rows) {
@@ -254,18 +290,21 @@ void Forward::linear(std::initializer_list<LinearTask> tasks) {
   int64_t tiles = 0;
   double ns = 0;
   for (const LinearTask& task : tasks) {
-    bytes_read_ += task.weight->bytes();
-    tiles += (task.weight->out + kTileRows - 1) / kTileRows;
-    ns += weight_row_ns(*task.weight, task.rows) * static_cast<double>(task.weight->out);
+    const int64_t rows = task.row_end - task.row_begin;
+    if (rows == 0) continue;
+    bytes_read_ += task.weight->bytes() * rows / task.weight->out;
+    tiles += (rows + kTileRows - 1) / kTileRows;
+    ns += weight_row_ns(*task.weight, task.rows) * static_cast<double>(rows);
   }
   threads_.run(tiles, grain(tiles, ns / static_cast<double>(std::max<int64_t>(tiles, 1))),
                [&](int64_t begin, int64_t end, int32_t thread) {
                  for (LinearTask task : tasks) {
-                   const int64_t own = (task.weight->out + kTileRows - 1) / kTileRows;
+                   const int64_t first_row = task.row_begin, last_row = task.row_end;
+                   const int64_t own = (last_row - first_row + kTileRows - 1) / kTileRows;
                    const int64_t first = std::max<int64_t>(begin, 0), last = std::min(end, own);
                    if (first < last) {
-                     task.row_begin = first * kTileRows;
-                     task.row_end = std::min(last * kTileRows, task.weight->out);
+                     task.row_begin = first_row + first * kTileRows;
+                     task.row_end = std::min(first_row + last * kTileRows, last_row);
                      task.scratch = linear_scratch(thread);
                      kernels_.linear(task);
                    }
@@ -275,11 +314,12 @@ void Forward::linear(std::initializer_list<LinearTask> tasks) {
                });
 }
 
-void Forward::rotate(const Rows& x, int32_t heads) {
+void Forward::rotate(const Rows& x, const model::Range& own) {
+  const auto heads = static_cast<int32_t>(own.size());
   const auto half = static_cast<int32_t>(frequencies_.size());
   threads_.run(rows_, grain(rows_, 1.0 * heads * half), [&](int64_t begin, int64_t end, int32_t) {
     for (int64_t row = begin; row < end; ++row)
-      kernels_.rope(x.row(row), heads, shape_.head_dim, half, cos_.data() + row * half,
+      kernels_.rope(x.row(row) + own.begin * shape_.head_dim, heads, shape_.head_dim, half, cos_.data() + row * half,
                     sin_.data() + row * half);
   });
 }

@@ -11,6 +11,7 @@
 #include "backend/common/host_buffer.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/kv.h"
+#include "backend/cpu/ranks.h"
 #include "backend/cpu/thread_pool.h"
 #include "backend/cpu/weights.h"
 #include "executor/step.h"
@@ -27,7 +28,8 @@ struct StepRows {
   std::span<const executor::BlockId> block_table;
 };
 
-// Borrows all it is given. Threads: one caller at a time, which works in the pool too.
+// Borrows all it is given. Threads: one caller at a time, which works in the pool too. Of several ranks each has a
+// Forward, and all make the same calls.
 class Forward {
  public:
   struct Parts {
@@ -38,6 +40,8 @@ class Forward {
   };
   // rows_max: rows of a step. Buffers are reserved for it, and touched only as far as steps need.
   Forward(const Parts& parts, int32_t rows_max, int32_t context_tokens_max);
+  // One rank's share; parts.kv has its KV heads.
+  Forward(const Parts& parts, Share share, int32_t rows_max, int32_t context_tokens_max);
 
   // Writes K and V of the rows and leaves their final hidden states.
   void run(const StepRows& step);
@@ -51,8 +55,8 @@ class Forward {
   uint16_t* hidden(int32_t row) { return h_.row(row); }  // [hidden] bf16
   void layer(int32_t n);
 
-  // Called at every tap, in the order of the layer; nullptr: none.
-  void set_taps(model::TapSink* sink) { sink_ = sink; }
+  // Called at every tap, in the order of the layer; nullptr: none. REQUIRES: one rank.
+  void set_taps(model::TapSink* sink);
 
   int64_t buffer_bytes() const;
 
@@ -81,7 +85,7 @@ class Forward {
     int32_t sequence = 0;
     int32_t row = 0;  // of the step
     int32_t rows = 0;
-    int32_t kv_head = 0;
+    int32_t kv_head = 0;  // of the KV pool: the first of the share is 0
   };
   static constexpr int32_t kAttentionRows = 8;  // of one item: they share the keys in the cache
   // Rows grouped by expert: part = row * experts_per_token + slot.
@@ -98,8 +102,15 @@ class Forward {
   void add_to_hidden(std::string_view tap_name);
   Input quantised(const Rows& x, const Rows& grid, const HostBuffer<float>& scales, int64_t rows);
   LinearTask task_of(const Matrix& weight, const Input& input, const Rows& out) const;
+  // Only these rows of the weight, which are columns of its output.
+  static LinearTask part_of(LinearTask task, const model::Range& rows);
+  static LinearTask heads_of(LinearTask task, const model::Range& heads, int32_t head_dim);
+  // All ranks' slices of the rows; nothing to do for one rank.
+  comm::Gather slices_of(const Rows& rows, std::span<const comm::Slice> slices, int64_t count) const;
+  void gather(std::initializer_list<comm::Gather> buffers);
+  bool has_ranks() const { return share_.ranks > 1; }
   void linear(std::initializer_list<LinearTask> tasks);
-  void rotate(const Rows& x, int32_t heads);
+  void rotate(const Rows& x, const model::Range& heads);
   void tap(std::string_view name, const Rows& rows);
   void tap(std::string_view name, const Rows& rows, int64_t count);
   void tap_floats(std::string_view name, const float* values, int64_t width);
@@ -126,6 +137,8 @@ class Forward {
   void route_row(int64_t row, const std::vector<float>& bias);
   void group_by_expert();
   void run_experts(const LayerWeights& weights);
+  void gather_inner();
+  void combine();
   void tap_inner();
   void gate_and_up(const ExpertWeights& weights, const ExpertRows& rows, const Input& x, int64_t begin,
                    int64_t end, int32_t thread);
@@ -135,6 +148,7 @@ class Forward {
   const Kernels& kernels_;
   ThreadPool& threads_;
   const model::ModelShape& shape_;
+  Share share_;
   int32_t rows_max_;
   model::TapSink* sink_ = nullptr;
   int32_t layer_ = -1;  // in progress
@@ -161,6 +175,7 @@ class Forward {
   std::vector<int32_t> expert_begin_;
   std::vector<int32_t> parts_;      // grouped by expert
   std::vector<int32_t> part_rows_;  // the row of each
+  std::vector<int32_t> part_groups_;  // of several ranks: those that hold each
 
   // Per thread.
   HostBuffer<uint16_t> linear_scratch_;

@@ -13,8 +13,8 @@
 namespace minimax::backend::cpu {
 
 void Forward::init_attention(int32_t context_tokens_max) {
-  CHECK_EQ(shape_.q_heads % shape_.kv_heads, 0);
-  heads_per_kv_ = shape_.q_heads / shape_.kv_heads;
+  CHECK_EQ(share_.q_heads.size() % share_.kv_heads.size(), 0);
+  heads_per_kv_ = static_cast<int32_t>(share_.q_heads.size() / share_.kv_heads.size());
   attention_scratch_stride_ = attention_scratch_floats(heads_per_kv_) + 2 * state_stride();
   attention_scratch_ = HostBuffer<float>(threads_.size() * attention_scratch_stride_, "scratch");
   const int64_t splits_max = (context_tokens_max + kKeySplit - 1) / kKeySplit;
@@ -36,7 +36,8 @@ void Forward::plan_attention() {
       item.sequence = static_cast<int32_t>(s);
       item.row = sequence.row_begin + i;
       item.rows = std::min(kAttentionRows, sequence.row_count - i);
-      for (item.kv_head = 0; item.kv_head < shape_.kv_heads; ++item.kv_head) attention_items_.push_back(item);
+      for (item.kv_head = 0; item.kv_head < share_.kv_heads.size(); ++item.kv_head)
+        attention_items_.push_back(item);
       splits = std::max(splits, splits_of(item));
     }
   }
@@ -49,13 +50,16 @@ void Forward::plan_attention() {
 }
 
 void Forward::write_kv() {
-  threads_.run(rows_, grain(rows_, 2.0 * shape_.kv_width()), [&](int64_t begin, int64_t end, int32_t) {
+  const int64_t first = share_.kv_heads.begin * shape_.head_dim;
+  const int64_t width = share_.kv_heads.size() * shape_.head_dim;
+  threads_.run(rows_, grain(rows_, 2.0 * static_cast<double>(width)), [&](int64_t begin, int64_t end, int32_t) {
     for (int64_t row = begin; row < end; ++row) {
       const executor::SequenceRows& sequence =
           step_.sequences[static_cast<size_t>(sequence_of_[static_cast<size_t>(row)])];
       const int32_t position = positions_[static_cast<size_t>(row)];
       const auto entry = static_cast<size_t>(sequence.block_begin + position / kv_.block_tokens());
-      kv_.write(layer_, step_.block_table[entry], position % kv_.block_tokens(), k_.row(row), v_.row(row));
+      kv_.write(layer_, step_.block_table[entry], position % kv_.block_tokens(), k_.row(row) + first,
+                v_.row(row) + first);
     }
   });
 }
@@ -65,7 +69,7 @@ AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, 
   const executor::SequenceRows& sequence = step_.sequences[static_cast<size_t>(item.sequence)];
   const int32_t first = positions_[static_cast<size_t>(item.row)];
   return {
-      .q = q_.row(item.row) + int64_t{item.kv_head} * heads_per_kv_ * shape_.head_dim,
+      .q = q_.row(item.row) + (share_.q_heads.begin + int64_t{item.kv_head} * heads_per_kv_) * shape_.head_dim,
       .q_stride = q_.stride,
       .rows = item.rows,
       .heads = heads_per_kv_,
@@ -84,7 +88,8 @@ AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, 
 
 void Forward::attend() {
   for (const executor::SequenceRows& sequence : step_.sequences)
-    bytes_read_ += int64_t{sequence.first_position + sequence.row_count} * shape_.kv_width() * 2 *
+    bytes_read_ += int64_t{sequence.first_position + sequence.row_count} * share_.kv_heads.size() *
+                   shape_.head_dim * 2 *
                    static_cast<int64_t>(sizeof(uint16_t));
   const auto items = static_cast<int64_t>(attention_items_.size());
   if (splits_ == 0) {
@@ -150,7 +155,7 @@ void Forward::merge_splits(int64_t item_idx, int32_t thread) {
 void Forward::finish_item(const AttentionItem& item, const float* states) {
   for (int32_t row = 0; row < item.rows; ++row) {
     for (int32_t head = 0; head < heads_per_kv_; ++head) {
-      const int64_t at = int64_t{item.kv_head} * heads_per_kv_ + head;
+      const int64_t at = share_.q_heads.begin + int64_t{item.kv_head} * heads_per_kv_ + head;
       kernels_.finish_attention(states, shape_.head_dim, attn_.row(item.row + row) + at * shape_.head_dim);
       states += state_floats(shape_.head_dim);
     }

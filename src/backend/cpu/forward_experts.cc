@@ -1,5 +1,6 @@
 // The experts of a step. All rows that chose an expert go through it together, so that its weights are read
-// from memory once; each row keeps its own sums, added in the order of its choice.
+// from memory once; each row keeps its own sums, added in the order of its choice. Of several ranks each takes its
+// columns of every expert, or with expert parallelism its experts; all know the whole routing.
 
 #include <algorithm>
 #include <cmath>
@@ -58,7 +59,8 @@ void Forward::group_by_expert() {
   expert_rows_.clear();
   for (int32_t e = 0; e < shape_.experts; ++e) {
     const int32_t count = begin[static_cast<size_t>(e) + 1];
-    if (count > 0) expert_rows_.push_back({e, begin[static_cast<size_t>(e)], count});
+    if (count > 0 && share_.experts.contains(e))
+      expert_rows_.push_back({e, begin[static_cast<size_t>(e)], count});
     begin[static_cast<size_t>(e) + 1] += begin[static_cast<size_t>(e)];
   }
   for (size_t part = 0; part < parts; ++part) {
@@ -73,28 +75,31 @@ void Forward::run_experts(const LayerWeights& weights) {
   const auto parts = static_cast<int64_t>(parts_.size());
   for (const ExpertRows& rows : expert_rows_) {
     const ExpertWeights& expert = weights.experts[static_cast<size_t>(rows.expert)];
-    bytes_read_ += expert.gate.bytes() + expert.up.bytes() + expert.down.bytes();
+    bytes_read_ += (expert.gate.bytes() + expert.up.bytes()) * share_.expert_width.size() / shape_.expert_width +
+                   expert.down.bytes() * share_.expert_out.size() / shape_.hidden;
   }
   const Input x = quantised(x_, x_grid_, x_scales_, rows_);
   // Pieces of an expert's columns: whole vectors of bf16, so that swiglu stays inside its piece.
   constexpr int64_t kPiece = 64;
-  const int64_t inner_pieces = (shape_.expert_width + kPiece - 1) / kPiece;
-  const double inner_ns = 2 * kPiece * weight_row_ns(weights.experts[0].gate, (parts + active - 1) / active);
+  const int64_t inner_pieces = (share_.expert_width.size() + kPiece - 1) / kPiece;
+  const int64_t each = (parts + active - 1) / std::max<int64_t>(active, 1);
+  const double inner_ns = 2 * kPiece * weight_row_ns(weights.experts[0].gate, each);
   threads_.run(active * inner_pieces, grain(active * inner_pieces, inner_ns),
                [&](int64_t begin, int64_t end, int32_t thread) {
                  for (int64_t i = begin; i < end; ++i) {
                    const ExpertRows& rows = expert_rows_[static_cast<size_t>(i / inner_pieces)];
-                   const int64_t column = i % inner_pieces * kPiece;
+                   const int64_t column = share_.expert_width.begin + i % inner_pieces * kPiece;
                    gate_and_up(weights.experts[static_cast<size_t>(rows.expert)], rows, x, column,
-                               std::min<int64_t>(column + kPiece, shape_.expert_width), thread);
+                               std::min(column + kPiece, share_.expert_width.end), thread);
                  }
                });
 
+  gather_inner();
   tap_inner();
 
   const Input inner = quantised(gate_, inner_grid_, inner_scales_, parts);
-  const int64_t out_pieces = (shape_.hidden + kPiece - 1) / kPiece;
-  const double out_ns = kPiece * weight_row_ns(weights.experts[0].down, (parts + active - 1) / active);
+  const int64_t out_pieces = (share_.expert_out.size() + kPiece - 1) / kPiece;
+  const double out_ns = kPiece * weight_row_ns(weights.experts[0].down, each);
   threads_.run(active * out_pieces, grain(active * out_pieces, out_ns),
                [&](int64_t begin, int64_t end, int32_t thread) {
                  for (int64_t i = begin; i < end; ++i) {
@@ -105,12 +110,50 @@ void Forward::run_experts(const LayerWeights& weights) {
                    task.x += rows.begin * task.x_stride;
                    if (task.x_scales != nullptr) task.x_scales += rows.begin * expert.down.scale_cols();
                    task.y_index = parts_.data() + rows.begin;
-                   task.row_begin = i % out_pieces * kPiece;
-                   task.row_end = std::min<int64_t>(task.row_begin + kPiece, shape_.hidden);
+                   task.row_begin = share_.expert_out.begin + i % out_pieces * kPiece;
+                   task.row_end = std::min(task.row_begin + kPiece, share_.expert_out.end);
                    task.scratch = linear_scratch(thread);
                    kernels_.linear(task);
                  }
                });
+}
+
+// The inner activations that `down` needs whole: parts stay sorted by expert here.
+void Forward::gather_inner() {
+  if (!has_ranks() || share_.expert_width.size() == shape_.expert_width) return;
+  comm::Gather slices = slices_of(gate_, share_.inner_slices, static_cast<int64_t>(parts_.size()));
+  if (share_.whole_experts) {
+    part_groups_.clear();
+    for (const int32_t part : parts_)
+      part_groups_.push_back(
+          share_.group_of_expert[static_cast<size_t>(expert_ids_[static_cast<size_t>(part)])]);
+    slices.row_groups = part_groups_;
+  }
+  gather({slices});
+}
+
+// The weighted sum over a row's experts: of this rank's columns, or of all with what other ranks' experts gave.
+void Forward::combine() {
+  model::Range columns = {0, shape_.hidden};
+  if (has_ranks() && !share_.whole_experts) columns = share_.expert_out;
+  if (share_.whole_experts) {
+    part_groups_.clear();
+    for (const int32_t expert : expert_ids_)
+      part_groups_.push_back(share_.group_of_expert[static_cast<size_t>(expert)]);
+    comm::Gather slices =
+        slices_of(expert_out_, share_.expert_out_slices, static_cast<int64_t>(expert_ids_.size()));
+    slices.row_groups = part_groups_;
+    gather({slices});
+  }
+  const int64_t slots = shape_.experts_per_token;
+  threads_.run(rows_, grain(rows_, 0.05 * static_cast<double>(slots * columns.size())),
+               [&](int64_t begin, int64_t end, int32_t) {
+                 for (int64_t row = begin; row < end; ++row)
+                   kernels_.combine(expert_out_.row(row * slots) + columns.begin, expert_out_.stride,
+                                    expert_weights_.data() + row * slots, shape_.experts_per_token,
+                                    columns.size(), sub_out_.row(row) + columns.begin);
+               });
+  if (!share_.whole_experts) gather({slices_of(sub_out_, share_.expert_out_slices, rows_)});
 }
 
 void Forward::tap_inner() {

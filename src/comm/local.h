@@ -1,0 +1,56 @@
+#pragma once
+// Ranks that are threads of one process: they read each other's buffers between two barriers.
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.h"
+
+namespace minimax::comm {
+
+struct LocalOptions {
+  int32_t ranks = 1;
+  // Times a waiting rank looks before it sleeps. 0 where there are more threads than cores: the one waited for
+  // may need this core.
+  int32_t spins = 0;
+  double wait_s_max = 60;  // for the slowest rank to arrive
+};
+
+// Owns the ranks' communicators; outlives their use.
+class Local {
+ public:
+  explicit Local(const LocalOptions& options);
+  Communicator& of(int32_t rank) { return ranks_[static_cast<size_t>(rank)]; }
+  int32_t ranks() const { return options_.ranks; }
+
+ private:
+  class Rank final : public Communicator {
+   public:
+    Rank(Local& group, int32_t rank) : group_(group), rank_(rank) {}
+    int32_t rank() const override { return rank_; }
+    int32_t ranks() const override { return group_.options_.ranks; }
+    void gather(std::span<const Gather> buffers) override;
+
+   private:
+    Local& group_;
+    int32_t rank_;
+  };
+
+  void arrive_and_wait(int32_t rank);
+
+  LocalOptions options_;
+  std::deque<Rank> ranks_;
+  std::vector<std::span<const Gather>> published_;  // [ranks], read between the two barriers of a gather
+  // The barrier: the last rank to arrive begins the next round.
+  alignas(64) std::atomic<int32_t> arrived_{0};
+  alignas(64) std::atomic<uint32_t> round_{0};
+  std::mutex mutex_;
+  std::condition_variable next_round_;
+};
+
+}  // namespace minimax::comm
