@@ -38,6 +38,34 @@ double seconds(int64_t us) {
   return static_cast<double>(us) / 1e6;
 }
 
+// Of a server with data parallel replicas, each by its number.
+void append_replicas(MetricsText& text, const engine::Stats& stats) {
+  if (stats.replicas.empty()) return;
+  using Values = std::vector<std::pair<std::string, double>>;
+  const auto of_each = [&](auto value) {
+    Values values;
+    for (size_t i = 0; i < stats.replicas.size(); ++i)
+      values.emplace_back(std::to_string(i), static_cast<double>(value(stats.replicas[i])));
+    return values;
+  };
+  using Own = const engine::Stats&;
+  text.gauge("minimax:replica_requests_running", "Sequences that run, by replica.", "replica",
+             of_each([](Own own) { return own.requests_running; }));
+  text.gauge("minimax:replica_requests_waiting", "Requests that wait, by replica.", "replica",
+             of_each([](Own own) { return own.requests_waiting; }));
+  text.gauge("minimax:replica_kv_cache_usage", "KV-cache usage, by replica. 1 means 100 percent.", "replica",
+             of_each([](Own own) { return own.kv_cache_usage; }));
+  text.counter("minimax:replica_prefix_cache_hits", "Prompt tokens found in the prefix cache, by replica.",
+               "replica", of_each([](Own own) { return own.prefix_hits; }));
+  text.counter("minimax:replica_prompt_tokens", "Prompt tokens computed or cached, by replica.", "replica",
+               of_each([](Own own) { return own.prompt_tokens; }));
+  text.counter("minimax:replica_generation_tokens", "Generation tokens, by replica.", "replica",
+               of_each([](Own own) { return own.generation_tokens; }));
+  text.counter("minimax:requests_routed", "Requests by what chose their replica.", "by",
+               Values{{"prefix", static_cast<double>(stats.routed_by_prefix)},
+                      {"load", static_cast<double>(stats.routed_by_load)}});
+}
+
 }  // namespace
 
 struct Metrics::Impl {
@@ -153,6 +181,7 @@ std::string Metrics::text(const engine::Stats& stats) const {
   text.counter("vllm:generation_tokens", "Number of generation tokens processed.",
                number(stats.generation_tokens));
   text.counter("minimax:steps", "Steps of the executor.", number(stats.steps));
+  append_replicas(text, stats);
   std::vector<std::pair<std::string, double>> finished;
   for (size_t i = 0; i < kReasons.size(); ++i)
     finished.emplace_back(kReasons[i], number(m.finished[i].load()));

@@ -138,7 +138,8 @@ static std::unique_ptr<executor::Executor> make_cpu(const model::ModelView& mode
   const model::ParallelLayout layout{.tp = ranks, .ep = options.expert_parallel ? ranks : 1};
   model::check_layout(model.shape, layout);
   const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = ranks}, 0);
-  own.block_count = block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
+  own.block_count =
+      block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
   if (ranks == 1) return std::make_unique<cpu::CpuExecutor>(model, own);
   own.ranks = cpu::CpuExecutor::make_ranks(model, layout, own.arithmetic, own.threads);
   own.threads = std::max(1, own.threads / ranks);
@@ -161,6 +162,7 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
     own.isa = cpu::choose_isa(options.isa);
     if (options.threads < 0) throw Error("threads: expected 0 or more, found {}", options.threads);
     own.threads = options.threads == 0 ? cpu::ThreadPool::available_threads() : options.threads;
+    own.threads = std::max(1, own.threads / options.replicas);
     return make_cpu(model, options, own);
   }
   if (options.name == "ref") {

@@ -21,9 +21,10 @@ struct ExecutorOptions {
   int32_t step_rows_max = 0;  // --max-num-batched-tokens
   int32_t step_sequences_max = 0;  // --max-num-seqs; slots too
   int32_t context_tokens_max = 0;
-  int32_t vocab_size = 0;     // Tokenizer::size(): ids above are padding rows of the head
-  int32_t logprobs_max = 20;  // --max-logprobs; -1: the whole vocabulary
+  int32_t vocab_size = 0;        // Tokenizer::size(): ids above are padding rows of the head
+  int32_t logprobs_max = 20;     // --max-logprobs; -1: the whole vocabulary
   int32_t tensor_parallel = 1;   // ranks: cpu, cuda
+  int32_t replicas = 1;          // cpu: executors of this process that share its cores
   bool expert_parallel = false;  // cpu: whole experts on each rank
   // cuda.
   int32_t rank_alone = -1;       // --rank-proxy: this rank alone, without the others; -1: all

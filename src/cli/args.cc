@@ -109,8 +109,8 @@ std::vector<std::string_view> words_of(std::string_view name) {
   return words;
 }
 
-// --gpu-mem-util: the name in which the most words begin with the given ones, abbreviated or in another order. At
-// least half of the given words must be found; of equals, the name of the fewest words.
+// --gpu-mem-util: the name in which the most words begin with the given ones, abbreviated or in another
+// order. At least half of the given words must be found; of equals, the name of the fewest words.
 std::string nearest_by_words(std::string_view word, std::span<const std::string> names) {
   const std::vector<std::string_view> given = words_of(word);
   std::string best;

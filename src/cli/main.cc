@@ -64,7 +64,8 @@ int main(int argc, char** argv) {
     }
   }
   const std::string near = cli::nearest(words[0], names);
-  fmt::print(stderr, "minimax: unknown verb {}; {}\n", words[0],
-             near.empty() ? fmt::format("there are: {}", fmt::join(names, ", ")) : "did you mean " + near + "?");
+  fmt::print(
+      stderr, "minimax: unknown verb {}; {}\n", words[0],
+      near.empty() ? fmt::format("there are: {}", fmt::join(names, ", ")) : "did you mean " + near + "?");
   return 2;
 }

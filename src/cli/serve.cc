@@ -86,10 +86,15 @@ void log_deep_gemm(const ServeOptions& options, const Environment& environment) 
 void log_unused(const Args& args, const ServeOptions& options) {
   if (options.backend == "cuda") return;
   constexpr std::pair<std::string_view, std::string_view> kUnused[] = {
-      {"--tensor-parallel-size", "the CPU back-end runs the model once, on all cores; nothing is split"},
+      {"--tensor-parallel-size",
+       "ranks share this machine's threads and give the tokens of one; more of them are not faster here"},
       {"--gpu-memory-utilization",
        "concerns GPUs; on a CPU the KV cache is sized by --kv-cache-memory-bytes"},
       {"--enforce-eager", "there are no graphs on a CPU"}};
+  if (args.on("--enable-expert-parallel") && options.tensor_parallel == 1)
+    log::info(
+        "--enable-expert-parallel: replicas of one host compute from one copy of the experts; none is sent "
+        "for");
   for (const auto& [name, why] : kUnused)
     if (args.has(name)) log::info("{}: {}", name, why);
 }

@@ -165,10 +165,14 @@ void parallel_part(const Args& args, const Environment& environment, ServeOption
   constexpr int64_t kRanksMax = 1024;
   const bool cuda = out.backend == "cuda";
   integer(args, "--tensor-parallel-size", 1, kRanksMax, out.tensor_parallel);
-  const std::optional<int64_t> replicas = args.integer("--data-parallel-size", 1, kRanksMax);
-  if (cuda && replicas && *replicas > 1)
-    throw UsageError("--data-parallel-size {}: the CUDA back-end runs one replica so far", *replicas);
-  if (cuda && out.tensor_parallel > 1 && args.on("--enable-expert-parallel"))
+  constexpr int64_t kReplicasMax = 64;
+  integer(args, "--data-parallel-size", 1, kReplicasMax, out.data_parallel);
+  if (cuda && out.data_parallel > 1)
+    throw UsageError("--data-parallel-size {}: the CUDA back-end runs one replica so far", out.data_parallel);
+  if (out.backend == "ref" && out.tensor_parallel > 1)
+    throw UsageError("--tensor-parallel-size {}: the reference back-end runs one rank", out.tensor_parallel);
+  out.expert_parallel = args.on("--enable-expert-parallel") && out.tensor_parallel > 1;
+  if (cuda && out.expert_parallel)
     throw UsageError("--enable-expert-parallel: the CUDA back-end slices every expert over its ranks so far");
   if (args.has("--rank-proxy")) {
     integer(args, "--rank-proxy", 0, kRanksMax, out.rank_alone);

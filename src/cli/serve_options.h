@@ -63,7 +63,9 @@ struct ServeOptions {
   bool dummy_weights = false;  // --load-format dummy
   // cuda.
   int32_t tensor_parallel = 1;
-  int32_t rank_alone = -1;  // --rank-proxy
+  int32_t data_parallel = 1;     // replicas behind one port
+  bool expert_parallel = false;  // more than one rank, and whole experts on each
+  int32_t rank_alone = -1;       // --rank-proxy
   std::vector<int32_t> devices;
   double gpu_memory_utilization = 0.9;
   bool graphs = true;

@@ -105,7 +105,9 @@ backend::ExecutorOptions executor_options(const ServeOptions& options, int32_t v
   out.step_sequences_max = options.running_max;
   out.vocab_size = vocab_size;
   out.logprobs_max = options.max_logprobs;
-  out.tensor_parallel = options.backend == "cuda" ? options.tensor_parallel : 1;
+  out.tensor_parallel = options.tensor_parallel;
+  out.expert_parallel = options.expert_parallel;
+  out.replicas = options.data_parallel;
   out.rank_alone = options.rank_alone;
   out.devices = options.devices;
   out.graphs = options.graphs;
@@ -125,9 +127,14 @@ Machine machine_for(const ServeOptions& options, const model::ModelShape& shape,
 }
 
 model::ModelShape rank_shape(const ServeOptions& options, const model::ModelShape& shape) {
-  if (options.backend != "cuda") return shape;
-  const model::ParallelLayout layout{.tp = options.tensor_parallel};
+  const model::ParallelLayout layout{.tp = options.tensor_parallel,
+                                     .ep = options.expert_parallel ? options.tensor_parallel : 1};
   model::check_layout(shape, layout);
+  if (options.backend != "cuda") {  // the ranks share this machine's memory: all they hold counts
+    model::ModelShape together = shape;
+    together.kv_heads = std::max(shape.kv_heads, options.tensor_parallel) * options.data_parallel;
+    return together;
+  }
   return model::shape_of_rank(shape, layout, std::max(options.rank_alone, 0));
 }
 
@@ -164,18 +171,21 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                      machine_for(options, config_.shape, tokenizer_.size()));
   log_plan(options);
   backend::ExecutorOptions executor = executor_options(options, tokenizer_.size());
-  executor.kv_bytes = plan_.kv_bytes;
+  executor.kv_bytes = plan_.kv_bytes / options.data_parallel;
   executor.context_tokens_max = plan_.context_tokens_max;
-  executor_ = backend::make_executor(view(), executor);
-  for (const auto& [name, value] : executor_->report()) {
+  std::vector<executor::Executor*> replicas;
+  for (int32_t i = 0; i < options.data_parallel; ++i)
+    replicas.push_back(executors_.emplace_back(backend::make_executor(view(), executor)).get());
+  const executor::Limits& limits = replicas.front()->limits();
+  for (const auto& [name, value] : replicas.front()->report()) {
     if (name != bench::kBytesReadName) log::info("{}: {}", name, value);  // of a step: none has run
   }
-  metrics_ =
-      std::make_unique<api::Metrics>(api::MetricsOptions{.model_name = options.served_names.front(),
-                                                         .context_tokens_max = plan_.context_tokens_max,
-                                                         .block_tokens = executor_->limits().block_tokens,
-                                                         .block_count = executor_->limits().block_count,
-                                                         .prefix_caching = options.prefix_caching});
+  metrics_ = std::make_unique<api::Metrics>(
+      api::MetricsOptions{.model_name = options.served_names.front(),
+                          .context_tokens_max = plan_.context_tokens_max,
+                          .block_tokens = limits.block_tokens,
+                          .block_count = int64_t{limits.block_count} * options.data_parallel,
+                          .prefix_caching = options.prefix_caching});
   const engine::Options engine_options{.policy = options.priority_scheduling
                                                      ? engine::SchedulingPolicy::kPriority
                                                      : engine::SchedulingPolicy::kFcfs,
@@ -184,7 +194,7 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                                        .context_tokens_max = plan_.context_tokens_max,
                                        .waiting_requests_max = options.waiting_max,
                                        .prefix_caching = options.prefix_caching};
-  engine_ = std::make_unique<engine::Engine>(*executor_, engine_options, metrics_.get());
+  engine_ = std::make_unique<engine::Engine>(replicas, engine_options, metrics_.get());
   service_ = std::make_unique<api::Service>(std::move(service), tokenizer_, *engine_, *metrics_);
 }
 
@@ -194,13 +204,20 @@ void ServedModel::log_plan(const ServeOptions& options) const {
   log::info("model {}: {} layers, hidden {}, {} experts top {}, {:.2f} M parameters, {:.2f} M active",
             dir_.string(), shape.layers, shape.hidden, shape.experts, shape.experts_per_token,
             static_cast<double>(parameters.total) / 1e6, static_cast<double>(parameters.active) / 1e6);
-  const int32_t ranks = options.backend == "cuda" ? options.tensor_parallel : 1;
+  const int32_t ranks = options.tensor_parallel;
   log::info("memory: weights {:.3f} GB{}, KV cache {:.3f} GB{} = {} tokens of {} bytes in blocks of {}",
             static_cast<double>(checkpoint_ ? checkpoint_->total_bytes()
                                             : model::total(model::weight_bytes(shape))) /
                 1e9,
             ranks > 1 ? fmt::format(" over {} ranks", ranks) : "", static_cast<double>(plan_.kv_bytes) / 1e9,
-            ranks > 1 ? " a rank" : "", plan_.kv_tokens, plan_.kv_token_bytes, options.block_tokens);
+            ranks > 1 && options.backend == "cuda" ? " a rank" : "", plan_.kv_tokens, plan_.kv_token_bytes,
+            options.block_tokens);
+  if (options.data_parallel > 1) {
+    log::info(
+        "{} replicas, each with {} tokens of KV cache: a request goes where its prefix is cached, unless "
+        "that one is busy",
+        options.data_parallel, plan_.kv_tokens);
+  }
   log::info("context {} tokens, {} sequences at once, {} rows a step, prefix caching {}",
             plan_.context_tokens_max, plan_.running_max, plan_.step_rows_max,
             options.prefix_caching ? "on" : "off");

@@ -39,7 +39,7 @@ class ServedModel {
   model::ModelView view_;                           // of the checkpoint
   tokenizer::Tokenizer tokenizer_;
   ServePlan plan_;
-  std::unique_ptr<executor::Executor> executor_;
+  std::vector<std::unique_ptr<executor::Executor>> executors_;  // of the replicas
   std::unique_ptr<api::Metrics> metrics_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<api::Service> service_;

@@ -1,5 +1,6 @@
 #pragma once
-// What the ranks of one model exchange in the middle of a step. All ranks make the same calls in the same order.
+// What the ranks of one model exchange in the middle of a step. All ranks make the same calls in the same
+// order.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +15,8 @@ struct Slice {
   int32_t group = 0;
 };
 
-// One buffer of which every rank has computed a part. `rows`, `stride` (bytes) and `slices` are the same on all
-// ranks; slices of several ranks may cover the same bytes if they hold the same values.
+// One buffer of which every rank has computed a part. `rows`, `stride` (bytes) and `slices` are the same on
+// all ranks; slices of several ranks may cover the same bytes if they hold the same values.
 struct Gather {
   std::byte* data = nullptr;  // [rows, stride] of the calling rank
   int64_t rows = 0;
@@ -25,15 +26,16 @@ struct Gather {
   std::span<const int32_t> row_groups;
 };
 
-// Threads: one caller a rank. Throws Error if another rank does not come within the limit of the implementation.
+// Threads: one caller a rank. Throws Error if another rank does not come within the limit of the
+// implementation.
 class Communicator {
  public:
   virtual ~Communicator() = default;
   virtual int32_t rank() const = 0;
   virtual int32_t ranks() const = 0;
 
-  // All-gather: afterwards each rank's buffers hold the parts of all. Bits are copied, never added, so the result
-  // does not depend on the number of ranks.
+  // All-gather: afterwards each rank's buffers hold the parts of all. Bits are copied, never added, so the
+  // result does not depend on the number of ranks.
   virtual void gather(std::span<const Gather> buffers) = 0;
 };
 

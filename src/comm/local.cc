@@ -8,7 +8,8 @@
 
 namespace minimax::comm {
 
-Local::Local(const LocalOptions& options) : options_(options), published_(static_cast<size_t>(options.ranks)) {
+Local::Local(const LocalOptions& options)
+    : options_(options), published_(static_cast<size_t>(options.ranks)) {
   CHECK_GE(options.ranks, 1);
   for (int32_t rank = 0; rank < options.ranks; ++rank) ranks_.emplace_back(*this, rank);
 }

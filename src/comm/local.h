@@ -15,8 +15,8 @@ namespace minimax::comm {
 
 struct LocalOptions {
   int32_t ranks = 1;
-  // Times a waiting rank looks before it sleeps. 0 where there are more threads than cores: the one waited for
-  // may need this core.
+  // Times a waiting rank looks before it sleeps. 0 where there are more threads than cores: the one waited
+  // for may need this core.
   int32_t spins = 0;
   double wait_s_max = 60;  // for the slowest rank to arrive
 };

@@ -1,10 +1,12 @@
 #pragma once
-// The front door of the engine: continuous batching of token sequences over one Executor. One engine thread;
-// all public methods may be called from any thread.
+// The front door of the engine: continuous batching of token sequences over one Executor, or over several
+// that hold the same model (data parallel replicas: each with a scheduler, a prefix cache and an engine
+// thread of its own). All public methods may be called from any thread.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,9 +55,13 @@ struct Stats {
   int64_t prompt_tokens = 0;  // computed or cached
   int64_t generation_tokens = 0;
   int64_t steps = 0;
+  // Of several replicas: those above are sums (usage: over all blocks), and each apart.
+  std::vector<Stats> replicas;
+  int64_t routed_by_prefix = 0;  // requests that went where their prefix was
+  int64_t routed_by_load = 0;    // to the replica with the fewest open requests
 };
 
-// Observations for histograms, reported from the engine thread as they happen.
+// Observations for histograms, reported from the engine threads as they happen.
 struct RequestTimes {
   FinishReason finish = FinishReason::kNone;
   int64_t prompt_tokens = 0, cached_tokens = 0, generation_tokens = 0;
@@ -76,6 +82,10 @@ class Engine {
  public:
   // The executor and the observer (may be nullptr) must outlive the engine.
   Engine(executor::Executor& executor, const Options& options, Observer* observer = nullptr);
+  // Replicas; at least one, all with the same limits. running_max and step_tokens_max are each one's,
+  // waiting_requests_max is that of all.
+  Engine(std::span<executor::Executor* const> executors, const Options& options,
+         Observer* observer = nullptr);
   ~Engine();  // cancels everything, then joins
 
   // Checks and queues. `notify` (may be empty) is called from the engine thread whenever the stream went from

@@ -86,6 +86,57 @@ TEST(Engine, NotifyComesForEveryFillingAndAtTheEnd) {
   EXPECT_GE(calls, 1);
 }
 
+TEST(Engine, ReplicasGiveTheTokensOfOneAndShareTheRequests) {
+  FakeExecutor first({.limits = fake_limits()}), second({.limits = fake_limits()});
+  const std::vector<executor::Executor*> executors = {&first, &second};
+  Engine engine(executors, {});
+  std::vector<Request> wanted;
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (int32_t i = 0; i < 6; ++i) {
+    wanted.push_back(request(9, 4, 1 + 2 * i));
+    auto stream = engine.submit(wanted.back());
+    ASSERT_TRUE(stream.ok());
+    streams.push_back(std::move(*stream));
+  }
+  for (size_t i = 0; i < streams.size(); ++i)
+    EXPECT_EQ(tokens_of(read_all(*streams[i])), solo_tokens(wanted[i], 0)) << i;
+  while (!engine.idle()) std::this_thread::yield();
+  const Stats stats = engine.stats();
+  ASSERT_EQ(stats.replicas.size(), 2u);
+  EXPECT_EQ(stats.generation_tokens, 24);
+  EXPECT_EQ(stats.generation_tokens,
+            stats.replicas[0].generation_tokens + stats.replicas[1].generation_tokens);
+  EXPECT_GT(stats.replicas[0].steps, 0);
+  EXPECT_GT(stats.replicas[1].steps, 0);
+  EXPECT_EQ(stats.routed_by_load + stats.routed_by_prefix, 6);
+  // What one refuses all refuse, with the same words.
+  EXPECT_EQ(engine.submit(request(0, 1)).failure().kind, FailureKind::kInvalid);
+  engine.drain();
+  EXPECT_EQ(engine.submit(request(3, 1)).failure().kind, FailureKind::kUnavailable);
+}
+
+TEST(Engine, ReplicasAreOverloadedTogether) {
+  FakeExecutor first({.limits = long_limits(), .step_us = 1000}),
+      second({.limits = long_limits(), .step_us = 1000});
+  const std::vector<executor::Executor*> executors = {&first, &second};
+  Engine engine(executors, {.running_max = 1, .waiting_requests_max = 4});
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::optional<Failure> refused;
+  for (int i = 0; i < 20 && !refused; ++i) {
+    auto stream = engine.submit(request(3, 1 << 19));
+    if (stream.ok()) {
+      streams.push_back(std::move(*stream));
+    } else {
+      refused = stream.failure();
+    }
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->message.substr(0, 30), "4 requests are waiting already");
+  EXPECT_GE(streams.size(), 4u);
+  engine.abort("over");
+  for (const auto& stream : streams) EXPECT_EQ(read_all(*stream).back().error, "over");
+}
+
 TEST(Engine, AFullQueueIsOverloadedAndADrainingEngineUnavailable) {
   FakeExecutor executor({.limits = long_limits(), .step_us = 1000});
   Engine engine(executor, {.running_max = 1, .waiting_requests_max = 2});

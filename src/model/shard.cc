@@ -1,6 +1,10 @@
 #include "model/shard.h"
 
 #include <algorithm>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -23,9 +27,55 @@ Range blocks_touched(const Range& elements, int32_t block) {
   return {elements.begin / block, (elements.end + block - 1) / block};
 }
 
-void must_divide(const char* what, int32_t divisor, const char* field, int32_t value) {
-  if (value % divisor != 0)
-    throw Error("{} {} does not divide {}, which is {}.", what, divisor, field, value);
+// Empty if `divisor` divides.
+std::string not_dividing(std::string_view what, int32_t divisor, std::string_view field, int32_t value) {
+  if (value % divisor == 0) return {};
+  return fmt::format("{} {} does not divide {}, which is {}.", what, divisor, field, value);
+}
+
+// Why the model cannot be cut so; empty if it can.
+std::string refusal_of(const ModelShape& shape, const ParallelLayout& layout) {
+  if (layout.tp < 1 || layout.dp < 1 || layout.ep < 1)
+    return fmt::format("Parallel sizes must be at least 1, found tensor {}, data {}, expert {}.", layout.tp,
+                       layout.dp, layout.ep);
+  const bool kv_copies = layout.tp > shape.kv_heads;
+  for (const std::string& refusal :
+       {not_dividing("Tensor parallel size", layout.tp, "num_attention_heads", shape.q_heads),
+        kv_copies ? not_dividing("num_key_value_heads", shape.kv_heads, "the tensor parallel size", layout.tp)
+                  : not_dividing("Tensor parallel size", layout.tp, "num_key_value_heads", shape.kv_heads),
+        not_dividing("Expert parallel size", layout.ep, "the number of ranks", layout.ranks())})
+    if (!refusal.empty()) return refusal;
+  if (layout.ep > shape.experts)
+    return fmt::format("Expert parallel size {} is more than num_local_experts, which is {}.", layout.ep,
+                       shape.experts);
+  const std::string refusal =
+      not_dividing("The number of ranks an expert is sliced over,", layout.ranks_per_expert(),
+                   "intermediate_size", shape.expert_width);
+  if (!refusal.empty()) return refusal;
+  if (layout.tp > shape.vocab_rows)
+    return fmt::format("Tensor parallel size {} is more than vocab_size, which is {}.", layout.tp,
+                       shape.vocab_rows);
+  return {};
+}
+
+// " Nearest that works: tensor parallel size 4, or 8.", the same otherwise; with expert parallelism over all
+// ranks it stays so.
+std::string nearest_that_work(const ModelShape& shape, const ParallelLayout& layout) {
+  const bool all_ranks = layout.ep > 1 && layout.ep == layout.ranks();
+  const auto works = [&](int32_t tp) {
+    ParallelLayout other = layout;
+    other.tp = tp;
+    if (all_ranks) other.ep = other.ranks();
+    return refusal_of(shape, other).empty();
+  };
+  constexpr int32_t kFarthest = 1024;
+  int32_t below = layout.tp - 1, above = layout.tp + 1;
+  while (below > 0 && !works(below)) --below;
+  while (above <= kFarthest && !works(above)) ++above;
+  if (below < 1 && above > kFarthest) return {};
+  if (below < 1) return fmt::format(" Nearest that works: tensor parallel size {}.", above);
+  if (above > kFarthest) return fmt::format(" Nearest that works: tensor parallel size {}.", below);
+  return fmt::format(" Nearest that work: tensor parallel size {}, or {}.", below, above);
 }
 
 // The part of a weight (not of its scales) that a rank holds.
@@ -69,23 +119,8 @@ Box weight_box(const TensorSpec& spec, const ModelShape& shape, const ParallelLa
 }  // namespace
 
 void check_layout(const ModelShape& shape, const ParallelLayout& layout) {
-  if (layout.tp < 1 || layout.dp < 1 || layout.ep < 1)
-    throw Error("Parallel sizes must be at least 1, found tensor {}, data {}, expert {}.", layout.tp,
-                layout.dp, layout.ep);
-  must_divide("Tensor parallel size", layout.tp, "num_attention_heads", shape.q_heads);
-  if (layout.tp <= shape.kv_heads) {
-    must_divide("Tensor parallel size", layout.tp, "num_key_value_heads", shape.kv_heads);
-  } else {
-    must_divide("num_key_value_heads", shape.kv_heads, "the tensor parallel size", layout.tp);
-  }
-  must_divide("Expert parallel size", layout.ep, "the number of ranks", layout.ranks());
-  if (layout.ep > shape.experts)
-    throw Error("Expert parallel size {} is more than num_local_experts, which is {}.", layout.ep,
-                shape.experts);
-  must_divide("The number of ranks an expert is sliced over,", layout.ranks_per_expert(), "intermediate_size",
-              shape.expert_width);
-  if (layout.tp > shape.vocab_rows)
-    throw Error("Tensor parallel size {} is more than vocab_size, which is {}.", layout.tp, shape.vocab_rows);
+  const std::string refusal = refusal_of(shape, layout);
+  if (!refusal.empty()) throw Error("{}{}", refusal, nearest_that_work(shape, layout));
 }
 
 Range q_heads_of(const ModelShape& shape, const ParallelLayout& layout, int32_t rank) {

@@ -25,7 +25,8 @@ struct ParallelLayout {
   bool operator==(const ParallelLayout&) const = default;
 };
 
-// Throws Error unless the layout divides what it must: heads, expert width, ranks over expert groups.
+// Throws Error unless the layout divides what it must: heads, expert width, ranks over expert groups. Names
+// the nearest tensor parallel sizes that work.
 void check_layout(const ModelShape& shape, const ParallelLayout& layout);
 
 struct Range {

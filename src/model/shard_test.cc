@@ -165,6 +165,9 @@ TEST(Shard, ImpossibleLayoutsAreRefusedByReason) {
     return "";
   };
   EXPECT_THAT(error({.tp = 5}), HasSubstr("5 does not divide num_attention_heads, which is 48"));
+  EXPECT_THAT(error({.tp = 5}), HasSubstr("Nearest that work: tensor parallel size 4, or 8."));
+  EXPECT_THAT(error({.tp = 12, .ep = 12}), HasSubstr("Nearest that work: tensor parallel size 8, or 16."));
+  EXPECT_THAT(error({.tp = 64}), HasSubstr("Nearest that works: tensor parallel size 48."));
   EXPECT_THAT(error({.tp = 3}), HasSubstr("3 does not divide num_key_value_heads, which is 8"));
   EXPECT_THAT(error({.tp = 12}), HasSubstr("num_key_value_heads 8 does not divide"));
   EXPECT_THAT(error({.tp = 0}), HasSubstr("at least 1"));

@@ -223,8 +223,9 @@ void Connection::reject(error_code error) {
     send_error(413, fmt::format("The request's body is larger than {} bytes (--max-request-bytes).",
                                 options.body_bytes_max));
   } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-    send_error(431, fmt::format("The request's line and headers are larger than {} bytes, the limit of this server.",
-                                options.header_bytes_max));
+    send_error(
+        431, fmt::format("The request's line and headers are larger than {} bytes, the limit of this server.",
+                         options.header_bytes_max));
   } else {
     send_error(400, fmt::format("This is no HTTP/1.1 request: {}.", error.message()));
   }

@@ -54,7 +54,26 @@ def test_an_fp8_cache_is_refused_by_name(kind):
     refused("serve", "tiny", "--kv-cache-dtype", kind, code=2, says=["--kv-cache-dtype", kind, "bfloat16"])
 
 
-@pytest.mark.parametrize("words", [["--tensor-parallel-size", "2"], ["--gpu-memory-utilization", "0.5"], ["--enforce-eager"]])
+@pytest.mark.parametrize("words, says", [
+    (["--tensor-parallel-size", "2"], "share (rank 1): rank 1 of 2: query heads 4 to 7"),
+    (["--tensor-parallel-size", "2", "--enable-expert-parallel"], "KV heads 2 to 3, experts 4 to 7, columns 0 to 511 of each"),
+    (["--data-parallel-size", "2", "--kv-cache-memory-bytes", "64M"], "2 replicas, each with 4096 tokens of KV cache")])
+def test_layouts_are_printed_and_answer(words, says):
+    with Server("tiny", *words) as server:
+        assert server.complete(max_tokens=1).status_code == 200
+        assert says in server.log()
+
+
+@pytest.mark.parametrize("words, says", [
+    (["-tp", "3"], ["3 does not divide num_attention_heads, which is 8", "size 2, or 4"]),
+    (["-tp", "16"], ["16 does not divide", "size 8"]),
+    (["-tp", "4", "--backend", "ref"], ["--tensor-parallel-size 4", "one rank"])])
+def test_layouts_that_cannot_be_had_name_those_that_can(words, says):
+    done = run("serve", "tiny", *words)
+    assert done.returncode in (1, 2) and all(part in done.stderr for part in says), done.stderr
+
+
+@pytest.mark.parametrize("words", [["--gpu-memory-utilization", "0.5"], ["--enforce-eager"]])
 def test_flags_of_gpus_say_on_a_cpu_that_there_is_nothing_to_do(words):
     with Server("tiny", *words) as server:
         assert server.complete(max_tokens=1).status_code == 200

@@ -3,8 +3,8 @@
 // result over. docs/executor_contract.md.
 //
 // Bit-equal tokens: with one instruction set, a row's logits and its draw depend on its sequence alone; not
-// on batch mates, chunks, threads, block table, prefix-cache hits or recomputation (kernels.h says how), nor on
-// the number of ranks and how they share the experts (ranks.h). Ranks are driven by executor::Group.
+// on batch mates, chunks, threads, block table, prefix-cache hits or recomputation (kernels.h says how), nor
+// on the number of ranks and how they share the experts (ranks.h). Ranks are driven by executor::Group.
 
 #include <cstdint>
 #include <memory>

@@ -267,8 +267,11 @@ LinearTask Forward::heads_of(LinearTask task, const model::Range& heads, int32_t
 }
 
 comm::Gather Forward::slices_of(const Rows& rows, std::span<const comm::Slice> slices, int64_t count) const {
-  return {reinterpret_cast<std::byte*>(rows.row(0)), count,
-          rows.stride * static_cast<int64_t>(sizeof(uint16_t)), slices, {}};
+  return {reinterpret_cast<std::byte*>(rows.row(0)),
+          count,
+          rows.stride * static_cast<int64_t>(sizeof(uint16_t)),
+          slices,
+          {}};
 }
 
 void Forward::gather(std::initializer_list<comm::Gather> buffers) {
@@ -319,8 +322,8 @@ void Forward::rotate(const Rows& x, const model::Range& own) {
   const auto half = static_cast<int32_t>(frequencies_.size());
   threads_.run(rows_, grain(rows_, 1.0 * heads * half), [&](int64_t begin, int64_t end, int32_t) {
     for (int64_t row = begin; row < end; ++row)
-      kernels_.rope(x.row(row) + own.begin * shape_.head_dim, heads, shape_.head_dim, half, cos_.data() + row * half,
-                    sin_.data() + row * half);
+      kernels_.rope(x.row(row) + own.begin * shape_.head_dim, heads, shape_.head_dim, half,
+                    cos_.data() + row * half, sin_.data() + row * half);
   });
 }
 

@@ -28,8 +28,8 @@ struct StepRows {
   std::span<const executor::BlockId> block_table;
 };
 
-// Borrows all it is given. Threads: one caller at a time, which works in the pool too. Of several ranks each has a
-// Forward, and all make the same calls.
+// Borrows all it is given. Threads: one caller at a time, which works in the pool too. Of several ranks each
+// has a Forward, and all make the same calls.
 class Forward {
  public:
   struct Parts {
@@ -173,8 +173,8 @@ class Forward {
   std::vector<int32_t> expert_ids_;  // [rows, experts_per_token]
   std::vector<ExpertRows> expert_rows_;
   std::vector<int32_t> expert_begin_;
-  std::vector<int32_t> parts_;      // grouped by expert
-  std::vector<int32_t> part_rows_;  // the row of each
+  std::vector<int32_t> parts_;        // grouped by expert
+  std::vector<int32_t> part_rows_;    // the row of each
   std::vector<int32_t> part_groups_;  // of several ranks: those that hold each
 
   // Per thread.

@@ -52,16 +52,17 @@ void Forward::plan_attention() {
 void Forward::write_kv() {
   const int64_t first = share_.kv_heads.begin * shape_.head_dim;
   const int64_t width = share_.kv_heads.size() * shape_.head_dim;
-  threads_.run(rows_, grain(rows_, 2.0 * static_cast<double>(width)), [&](int64_t begin, int64_t end, int32_t) {
-    for (int64_t row = begin; row < end; ++row) {
-      const executor::SequenceRows& sequence =
-          step_.sequences[static_cast<size_t>(sequence_of_[static_cast<size_t>(row)])];
-      const int32_t position = positions_[static_cast<size_t>(row)];
-      const auto entry = static_cast<size_t>(sequence.block_begin + position / kv_.block_tokens());
-      kv_.write(layer_, step_.block_table[entry], position % kv_.block_tokens(), k_.row(row) + first,
-                v_.row(row) + first);
-    }
-  });
+  threads_.run(
+      rows_, grain(rows_, 2.0 * static_cast<double>(width)), [&](int64_t begin, int64_t end, int32_t) {
+        for (int64_t row = begin; row < end; ++row) {
+          const executor::SequenceRows& sequence =
+              step_.sequences[static_cast<size_t>(sequence_of_[static_cast<size_t>(row)])];
+          const int32_t position = positions_[static_cast<size_t>(row)];
+          const auto entry = static_cast<size_t>(sequence.block_begin + position / kv_.block_tokens());
+          kv_.write(layer_, step_.block_table[entry], position % kv_.block_tokens(), k_.row(row) + first,
+                    v_.row(row) + first);
+        }
+      });
 }
 
 AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, float* state,
@@ -69,7 +70,8 @@ AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, 
   const executor::SequenceRows& sequence = step_.sequences[static_cast<size_t>(item.sequence)];
   const int32_t first = positions_[static_cast<size_t>(item.row)];
   return {
-      .q = q_.row(item.row) + (share_.q_heads.begin + int64_t{item.kv_head} * heads_per_kv_) * shape_.head_dim,
+      .q =
+          q_.row(item.row) + (share_.q_heads.begin + int64_t{item.kv_head} * heads_per_kv_) * shape_.head_dim,
       .q_stride = q_.stride,
       .rows = item.rows,
       .heads = heads_per_kv_,
@@ -89,8 +91,7 @@ AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, 
 void Forward::attend() {
   for (const executor::SequenceRows& sequence : step_.sequences)
     bytes_read_ += int64_t{sequence.first_position + sequence.row_count} * share_.kv_heads.size() *
-                   shape_.head_dim * 2 *
-                   static_cast<int64_t>(sizeof(uint16_t));
+                   shape_.head_dim * 2 * static_cast<int64_t>(sizeof(uint16_t));
   const auto items = static_cast<int64_t>(attention_items_.size());
   if (splits_ == 0) {
     // By the first item, the longest: where they differ much there are few, and pieces are small.

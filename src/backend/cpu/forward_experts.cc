@@ -1,6 +1,6 @@
 // The experts of a step. All rows that chose an expert go through it together, so that its weights are read
-// from memory once; each row keeps its own sums, added in the order of its choice. Of several ranks each takes its
-// columns of every expert, or with expert parallelism its experts; all know the whole routing.
+// from memory once; each row keeps its own sums, added in the order of its choice. Of several ranks each
+// takes its columns of every expert, or with expert parallelism its experts; all know the whole routing.
 
 #include <algorithm>
 #include <cmath>
@@ -75,8 +75,9 @@ void Forward::run_experts(const LayerWeights& weights) {
   const auto parts = static_cast<int64_t>(parts_.size());
   for (const ExpertRows& rows : expert_rows_) {
     const ExpertWeights& expert = weights.experts[static_cast<size_t>(rows.expert)];
-    bytes_read_ += (expert.gate.bytes() + expert.up.bytes()) * share_.expert_width.size() / shape_.expert_width +
-                   expert.down.bytes() * share_.expert_out.size() / shape_.hidden;
+    bytes_read_ +=
+        (expert.gate.bytes() + expert.up.bytes()) * share_.expert_width.size() / shape_.expert_width +
+        expert.down.bytes() * share_.expert_out.size() / shape_.hidden;
   }
   const Input x = quantised(x_, x_grid_, x_scales_, rows_);
   // Pieces of an expert's columns: whole vectors of bf16, so that swiglu stays inside its piece.
@@ -132,7 +133,8 @@ void Forward::gather_inner() {
   gather({slices});
 }
 
-// The weighted sum over a row's experts: of this rank's columns, or of all with what other ranks' experts gave.
+// The weighted sum over a row's experts: of this rank's columns, or of all with what other ranks' experts
+// gave.
 void Forward::combine() {
   model::Range columns = {0, shape_.hidden};
   if (has_ranks() && !share_.whole_experts) columns = share_.expert_out;

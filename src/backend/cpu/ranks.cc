@@ -48,7 +48,8 @@ Share share_of(const model::ModelShape& shape, const model::ParallelLayout& layo
     share.expert_out_slices.push_back(bf16_slice(expert_out_of(r), group));
     const Range experts = experts_of(shape, layout, r);
     share.group_of_expert.resize(static_cast<size_t>(shape.experts));
-    for (int64_t e = experts.begin; e < experts.end; ++e) share.group_of_expert[static_cast<size_t>(e)] = group;
+    for (int64_t e = experts.begin; e < experts.end; ++e)
+      share.group_of_expert[static_cast<size_t>(e)] = group;
   }
   return share;
 }

@@ -1,10 +1,10 @@
 #pragma once
-// The ranks of one model on the CPUs of one host. All compute from one mapping of the checkpoint; each has threads
-// and a KV pool of its own.
+// The ranks of one model on the CPUs of one host. All compute from one mapping of the checkpoint; each has
+// threads and a KV pool of its own.
 //
-// Every projection is cut by its output rows: q, k, v and gate, up as model/shard cuts them, o and down by rows of
-// the hidden width, the head by ids. Between them ranks gather activations and never add partial sums, so all
-// layouts compute the same bits (docs/decisions/008-cpu-ranks.md).
+// Every projection is cut by its output rows: q, k, v and gate, up as model/shard cuts them, o and down by
+// rows of the hidden width, the head by ids. Between them ranks gather activations and never add partial
+// sums, so all layouts compute the same bits (docs/decisions/008-cpu-ranks.md).
 
 #include <cstdint>
 #include <memory>
@@ -21,8 +21,8 @@ struct Share {
   model::Range q_heads;
   model::Range kv_heads;
   model::Range experts;
-  model::Range expert_width;  // columns of the inner activations of its experts
-  model::Range expert_out;    // of the hidden width: rows of `down` of its experts
+  model::Range expert_width;   // columns of the inner activations of its experts
+  model::Range expert_out;     // of the hidden width: rows of `down` of its experts
   model::Range attention_out;  // of the hidden width: rows of `o`
 
   // Slices in bytes of bf16 rows; those of the experts have the rank's expert group.

@@ -87,7 +87,8 @@ std::vector<float> answers(executor::Executor& executor) {
         spec.temperature = s == 0 ? 0.0f : 1.0f;
         spec.seed = 5;
         spec.logprobs = 4;
-        batch.slot_opens.push_back({static_cast<int32_t>(s), tokens[s], static_cast<int32_t>(prompts[s]), spec});
+        batch.slot_opens.push_back(
+            {static_cast<int32_t>(s), tokens[s], static_cast<int32_t>(prompts[s]), spec});
       }
       executor::SequenceRows rows;
       rows.slot = static_cast<int32_t>(s);
@@ -148,7 +149,8 @@ TEST(CpuRanks, TensorParallelLayoutsComputeTheSameBits) {
 
 TEST(CpuRanks, ExpertParallelLayoutsComputeTheSameBits) {
   // ep 2 of 4 ranks: two ranks share each expert.
-  expect_same_bits(shape_of_eight(), {{.tp = 2, .ep = 2}, {.tp = 4, .ep = 2}, {.tp = 4, .ep = 4}, {.tp = 8, .ep = 8}});
+  expect_same_bits(shape_of_eight(),
+                   {{.tp = 2, .ep = 2}, {.tp = 4, .ep = 2}, {.tp = 4, .ep = 4}, {.tp = 8, .ep = 8}});
 }
 
 TEST(CpuRanks, KvHeadsAreCopiedWhereThereAreMoreRanks) {
