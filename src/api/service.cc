@@ -219,6 +219,7 @@ Reply Service::detokenize(const Call& call) const {
 }
 
 Reply Service::health() const {
+  if (const std::string reason = impl_->engine.failure(); !reason.empty()) return error_reply(503, reason);
   if (impl_->draining) return error_reply(503, "The server is shutting down.");
   return {};
 }

@@ -18,7 +18,8 @@ namespace minimax::cli {
 namespace {
 
 constexpr std::chrono::seconds kStatsEvery{10};
-constexpr int kExitCut = 3;  // a second signal cut off requests without a word
+constexpr int kExitFailed = 1;  // the model failed: a device or a rank was lost
+constexpr int kExitCut = 3;     // a second signal cut off requests without a word
 
 // One line every ten seconds while there is anything to say.
 class StatsLogger {
@@ -124,7 +125,13 @@ int run_serve(const Words& words, const Environment& environment) {
             any_address ? "all addresses" : "only this address; --host 0.0.0.0 for all",
             (now_us() - started_us) / 1000);
   const StatsLogger stats(model.engine(), options.log_stats);
-  return server.run() ? 0 : kExitCut;
+  model.engine().on_failure([&server](const std::string&) { server.fail(); });
+  const bool all_answered = server.run();
+  if (!model.engine().failure().empty()) {
+    std::fflush(nullptr);
+    std::_Exit(kExitFailed);  // a rank that hangs can not be waited for
+  }
+  return all_answered ? 0 : kExitCut;
 }
 
 }  // namespace minimax::cli

@@ -28,7 +28,21 @@ class Engine::Impl {
   Impl(std::span<executor::Executor* const> executors, const Options& options, Observer* observer)
       : options_(options), router_(router_options(executors, options)) {
     for (executor::Executor* executor : executors)
-      replicas_.emplace_back(*executor, options_of_replica(options, executors.size()), observer);
+      replicas_.emplace_back(*executor, options_of_replica(options, executors.size()), observer,
+                             [this](const std::string& reason) { fail(reason); });
+  }
+
+  void on_failure(std::function<void(const std::string&)> call) {
+    std::unique_lock lock(failure_mutex_);
+    on_failure_ = std::move(call);
+    if (failure_.empty()) return;
+    lock.unlock();
+    on_failure_(failure_);
+  }
+
+  std::string failure() const {
+    const std::lock_guard lock(failure_mutex_);
+    return failure_;
   }
 
   Result<std::unique_ptr<Stream>> submit(Request request, std::function<void()> notify) {
@@ -83,6 +97,22 @@ class Engine::Impl {
   std::deque<Replica>& replicas() { return replicas_; }
 
  private:
+  // Replicas share their fate: the process ends.
+  void fail(const std::string& reason) {
+    std::function<void(const std::string&)> call;
+    {
+      const std::lock_guard lock(failure_mutex_);
+      if (!failure_.empty()) return;
+      failure_ = reason;
+      call = on_failure_;
+    }
+    for (Replica& replica : replicas_) {
+      replica.drain();
+      replica.abort(reason);
+    }
+    if (call) call(reason);
+  }
+
   static RouterOptions router_options(std::span<executor::Executor* const> executors,
                                       const Options& options) {
     CHECK(!executors.empty());
@@ -97,7 +127,10 @@ class Engine::Impl {
   const Options options_;
   mutable std::mutex mutex_;
   Router router_;
-  std::deque<Replica> replicas_;
+  mutable std::mutex failure_mutex_;
+  std::string failure_;
+  std::function<void(const std::string&)> on_failure_;
+  std::deque<Replica> replicas_;  // last: their threads use all of the above
 };
 
 Engine::Engine(executor::Executor& executor, const Options& options, Observer* observer) {
@@ -128,6 +161,12 @@ const executor::Limits& Engine::limits() const {
 }
 void Engine::abort(std::string reason) {
   for (Replica& replica : impl_->replicas()) replica.abort(reason);
+}
+void Engine::on_failure(std::function<void(const std::string&)> call) {
+  impl_->on_failure(std::move(call));
+}
+std::string Engine::failure() const {
+  return impl_->failure();
 }
 void Engine::reset_prefix_cache() {
   impl_->reset_prefix_cache();

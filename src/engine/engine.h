@@ -104,6 +104,12 @@ class Engine {
   Stats stats() const;
   int32_t context_tokens_max() const;
   const executor::Limits& limits() const;
+  // Called once if the executor of a replica is lost (executor.h): every stream has got kError with the
+  // reason, all replicas refuse requests (kUnavailable), and the process should end. From an engine thread;
+  // from the caller if it has happened already.
+  void on_failure(std::function<void(const std::string& reason)> call);
+  std::string failure() const;  // the reason; empty: none
+
   // Forgets all cached blocks that no live sequence holds.
   void reset_prefix_cache();
 

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "engine/solo_run.h"
 #include "executor/fake.h"
 
@@ -135,6 +136,68 @@ TEST(Engine, ReplicasAreOverloadedTogether) {
   EXPECT_GE(streams.size(), 4u);
   engine.abort("over");
   for (const auto& stream : streams) EXPECT_EQ(read_all(*stream).back().error, "over");
+}
+
+// Loses its device at a step.
+class FailingExecutor final : public executor::Executor {
+ public:
+  FailingExecutor(const executor::FakeOptions& options, int32_t steps, bool at_collect)
+      : fake_(options), steps_(steps), at_collect_(at_collect) {}
+  const Limits& limits() const override { return fake_.limits(); }
+  executor::StepId submit(const executor::StepBatch& batch) override {
+    if (!at_collect_ && steps_-- == 0) throw Error("device 3 is lost");
+    return fake_.submit(batch);
+  }
+  void collect(executor::StepId step, executor::StepResult& result) override {
+    if (at_collect_ && steps_-- == 0) throw Error("device 3 is lost");
+    fake_.collect(step, result);
+  }
+  executor::Report report() const override { return fake_.report(); }
+
+ private:
+  FakeExecutor fake_;
+  int32_t steps_;
+  bool at_collect_;
+};
+
+TEST(Engine, ALostExecutorEndsAllStreamsOfAllReplicasWithTheReason) {
+  for (const int32_t depth : {1, 2}) {
+    for (const bool at_collect : {false, true}) {
+      Limits limits = long_limits();
+      limits.pipeline_depth = depth;
+      FailingExecutor first({.limits = limits}, 5, at_collect);
+      FakeExecutor second({.limits = limits, .step_us = 100});
+      const std::vector<executor::Executor*> executors = {&first, &second};
+      Engine engine(executors, {});
+      std::atomic<int> calls = 0;
+      engine.on_failure([&](const std::string& reason) {
+        EXPECT_NE(reason.find("device 3 is lost"), std::string::npos);
+        ++calls;
+      });
+      std::vector<std::unique_ptr<Stream>> streams;
+      for (int i = 0; i < 4; ++i) {
+        Request wanted = request(3, 1 << 19, 1 + i);
+        wanted.n = 1 + i % 2;
+        auto stream = engine.submit(std::move(wanted));
+        if (stream.ok()) streams.push_back(std::move(*stream));
+      }
+      ASSERT_GE(streams.size(), 1u);
+      for (const auto& stream : streams) {
+        const std::vector<TokenEvent> events = read_all(*stream);
+        ASSERT_FALSE(events.empty());
+        EXPECT_EQ(events.back().finish, FinishReason::kError);
+        EXPECT_NE(events.back().error.find("device 3 is lost"), std::string::npos);
+        EXPECT_EQ(events.back().error_kind, FailureKind::kUnavailable);
+      }
+      while (calls == 0) std::this_thread::yield();
+      EXPECT_NE(engine.failure().find("device 3 is lost"), std::string::npos);
+      const auto refused = engine.submit(request(3, 1));
+      ASSERT_FALSE(refused.ok());
+      EXPECT_EQ(refused.failure().kind, FailureKind::kUnavailable);
+      engine.on_failure([&](const std::string&) { ++calls; });  // late, and told at once
+      EXPECT_EQ(calls, 2);
+    }
+  }
 }
 
 TEST(Engine, AFullQueueIsOverloadedAndADrainingEngineUnavailable) {

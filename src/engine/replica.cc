@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "engine/scheduler.h"
 #include "engine/stream.h"
 
@@ -17,13 +18,15 @@ namespace minimax::engine {
 
 class Replica::Impl {
  public:
-  Impl(executor::Executor& executor, const Options& options, Observer* observer)
+  Impl(executor::Executor& executor, const Options& options, Observer* observer,
+       std::function<void(const std::string&)> failed)
       : executor_(executor),
         options_(options),
         observer_(observer),
+        failed_(std::move(failed)),
         scheduler_(executor.limits(), options),
         inbox_(std::make_shared<Inbox>()),
-        thread_([this] { run(); }) {}
+        thread_([this] { guarded_run(); }) {}
 
   ~Impl() {
     {
@@ -40,6 +43,7 @@ class Replica::Impl {
     state->notify = std::move(notify);
     {
       const std::lock_guard lock(inbox_->mutex);
+      if (!failure_.empty()) return Failure{FailureKind::kUnavailable, failure_, ""};
       if (draining_ || inbox_->stopping) {
         return Failure{FailureKind::kUnavailable, "The server is shutting down.", ""};
       }
@@ -95,6 +99,33 @@ class Replica::Impl {
   const executor::Limits& limits() const { return executor_.limits(); }
 
  private:
+  void guarded_run() {
+    try {
+      run();
+    } catch (const std::exception& error) {
+      fail(error.what());
+    }
+  }
+
+  // The executor is dead: no step will end any more.
+  void fail(const std::string& what) {
+    const std::string reason = "The model has failed and the server ends: " + what;
+    log::error("{}", reason);
+    std::vector<NewRequest> requests;
+    {
+      const std::lock_guard lock(inbox_->mutex);
+      failure_ = reason;
+      requests.swap(inbox_->requests);
+    }
+    for (NewRequest& added : requests) add(std::move(added));
+    events_.clear();
+    scheduler_.end_all({FinishReason::kError, reason, FailureKind::kUnavailable}, events_);
+    publish();
+    failed_(reason);
+    std::unique_lock lock(inbox_->mutex);
+    inbox_->wake.wait(lock, [this] { return inbox_->stopping; });
+  }
+
   void run() {
     executor::StepBatch batch;
     executor::StepResult result;
@@ -211,10 +242,12 @@ class Replica::Impl {
   executor::Executor& executor_;
   const Options options_;
   Observer* const observer_;
+  const std::function<void(const std::string&)> failed_;
   Scheduler scheduler_;  // the engine thread's, but for check()
   std::shared_ptr<Inbox> inbox_;
   // Under inbox_->mutex.
   bool draining_ = false;
+  std::string failure_;  // why the executor is dead; empty: it is not
   int64_t waiting_ = 0;  // requests not admitted yet, those in the inbox included
   int64_t open_ = 0;     // requests whose last event was not published
   Stats stats_;
@@ -225,8 +258,9 @@ class Replica::Impl {
   std::thread thread_;  // last: runs on all of the above
 };
 
-Replica::Replica(executor::Executor& executor, const Options& options, Observer* observer)
-    : impl_(std::make_unique<Impl>(executor, options, observer)) {}
+Replica::Replica(executor::Executor& executor, const Options& options, Observer* observer,
+                 std::function<void(const std::string&)> failed)
+    : impl_(std::make_unique<Impl>(executor, options, observer, std::move(failed))) {}
 Replica::~Replica() = default;
 
 Status Replica::check(const Request& request) const {

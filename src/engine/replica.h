@@ -13,7 +13,9 @@ namespace minimax::engine {
 // What is not explained here is as in Engine. Threads: any.
 class Replica {
  public:
-  Replica(executor::Executor& executor, const Options& options, Observer* observer);
+  // failed(reason): the executor was lost, and all streams of this replica have been told.
+  Replica(executor::Executor& executor, const Options& options, Observer* observer,
+          std::function<void(const std::string&)> failed);
   ~Replica();  // cancels everything, then joins
 
   Status check(const Request& request) const;

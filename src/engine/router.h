@@ -1,7 +1,7 @@
 #pragma once
-// Which replica a request goes to: where its prefix was sent before, unless that one has much more to do than the
-// least busy one. Prompts are remembered by the chain of their block hashes (prefix_index.h). What a replica has
-// really kept is its own affair: a wrong guess costs a recomputed prefix, never a wrong token.
+// Which replica a request goes to: where its prefix was sent before, unless that one has much more to do than
+// the least busy one. Prompts are remembered by the chain of their block hashes (prefix_index.h). What a
+// replica has really kept is its own affair: a wrong guess costs a recomputed prefix, never a wrong token.
 
 #include <cstdint>
 #include <list>
@@ -31,7 +31,8 @@ class Router {
   explicit Router(const RouterOptions& options);
 
   // open [replicas]: requests of each, or kFull. -1: all are full. Ties go round.
-  int32_t choose(std::string_view salt, std::span<const executor::TokenId> prompt, std::span<const int64_t> open);
+  int32_t choose(std::string_view salt, std::span<const executor::TokenId> prompt,
+                 std::span<const int64_t> open);
   void clear();
 
   int64_t by_prefix() const { return by_prefix_; }

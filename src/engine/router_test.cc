@@ -23,7 +23,8 @@ RouterOptions three() {
 TEST(Router, SpreadsWhatItDoesNotKnowOverTheLeastBusy) {
   Router router(three());
   std::map<int32_t, int> given;
-  for (int32_t i = 0; i < 9; ++i) ++given[router.choose("", prompt_of(100 * i, 2), std::vector<int64_t>{0, 0, 0})];
+  for (int32_t i = 0; i < 9; ++i)
+    ++given[router.choose("", prompt_of(100 * i, 2), std::vector<int64_t>{0, 0, 0})];
   EXPECT_EQ(given, (std::map<int32_t, int>{{0, 3}, {1, 3}, {2, 3}}));
   EXPECT_EQ(router.choose("", prompt_of(5000, 2), std::vector<int64_t>{3, 2, 7}), 1);
   EXPECT_EQ(router.by_load(), 10);
@@ -62,7 +63,8 @@ TEST(Router, ForgetsTheLeastRecentlyUsedAndKeepsTheBeginnings) {
   const int32_t home = router.choose("", prompt_of(0, 4), std::vector<int64_t>{0, 1, 1});
   router.choose("", prompt_of(900, 3), std::vector<int64_t>{1, 0, 1});
   EXPECT_EQ(router.hints(), 5);
-  EXPECT_EQ(router.choose("", prompt_of(0, 4), std::vector<int64_t>{2, 0, 0}), home);  // by its first two blocks
+  EXPECT_EQ(router.choose("", prompt_of(0, 4), std::vector<int64_t>{2, 0, 0}),
+            home);  // by its first two blocks
   router.clear();
   EXPECT_NE(router.choose("", prompt_of(0, 4), std::vector<int64_t>{2, 0, 0}), home);
 }

@@ -14,7 +14,8 @@ namespace minimax::executor {
 using Report = std::vector<std::pair<std::string, std::string>>;
 
 // Threads: all calls from one thread at a time. submit() may run the step before it returns (CPU) or only
-// start it (CUDA); collect() blocks until the step's tokens are on the host.
+// start it (CUDA); collect() blocks until the step's tokens are on the host. Either may throw Error if the
+// device or a rank is lost: then the executor is dead, and nothing but its destructor may be called.
 class Executor {
  public:
   virtual ~Executor() = default;

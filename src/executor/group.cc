@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <thread>
 
@@ -17,6 +18,7 @@ struct Group::Impl {
     std::exception_ptr failure;
     StepId step = 0;
     StepResult result;
+    std::atomic<uint32_t> rounds = 0;  // done
     std::thread thread;
   };
 
@@ -24,48 +26,70 @@ struct Group::Impl {
     for (Rank& rank : ranks) rank.thread = std::thread([this, &rank] { serve(rank); });
   }
   ~Impl() {
+    while (!all_done()) std::this_thread::sleep_for(kPoll);  // of a round that failed
     ended = true;
+    for (Rank& rank : ranks) rank.failure = nullptr;
+    any_failed = false;
     run([](Rank& rank, int32_t) { rank.executor.reset(); });
     for (Rank& rank : ranks) rank.thread.join();
   }
 
-  // Gives the task to all threads and waits for them.
-  void run(const std::function<void(Rank&, int32_t)>& own_task) {
-    task = &own_task;
+  static constexpr std::chrono::milliseconds kPoll{5};
+  using Task = std::function<void(Rank&, int32_t)>;
+
+  // Gives the task to all threads and waits for them; throws the failure of the first rank that has one,
+  // `grace` after it at the latest.
+  void run(Task own_task, std::chrono::steady_clock::duration grace = kGrace) {
+    task = std::move(own_task);  // kept: a rank that hangs may look at it later
     left = static_cast<int32_t>(ranks.size());
     ++round;
     round.notify_all();
     for (int32_t still = left; still > 0; still = left) left.wait(still);
+    if (!any_failed) return;
+    for (const auto start = std::chrono::steady_clock::now();
+         !all_done() && std::chrono::steady_clock::now() - start < grace;)
+      std::this_thread::sleep_for(kPoll);
+    for (Rank& rank : ranks)
+      if (rank.rounds == round && rank.failure) std::rethrow_exception(rank.failure);
+  }
+
+  bool all_done() const {
+    return std::ranges::all_of(ranks, [&](const Rank& rank) { return rank.rounds == round; });
   }
 
   void serve(Rank& rank) {
     const auto idx = static_cast<int32_t>(&rank - ranks.data());
     for (uint32_t seen = 0;; ++seen) {
       round.wait(seen);
-      (*task)(rank, idx);
-      const bool last = ended;
-      if (--left == 0) left.notify_one();
+      try {
+        task(rank, idx);
+      } catch (...) {
+        rank.failure = std::current_exception();
+      }
+      const bool last = ended, failed = rank.failure != nullptr;
+      ++rank.rounds;
+      if (failed) {
+        any_failed = true;
+        left = 0;  // others may never come
+        left.notify_one();
+      } else if (--left == 0) {
+        left.notify_one();
+      }
       if (last) return;
     }
   }
 
   std::vector<Rank> ranks;
-  const std::function<void(Rank&, int32_t)>* task = nullptr;
+  Task task;
+  std::atomic<bool> any_failed = false;
   std::atomic<uint32_t> round = 0;
   std::atomic<int32_t> left = 0;
   std::atomic<bool> ended = false;
 };
 
 Group::Group(int32_t ranks, const Make& make) : impl_(std::make_unique<Impl>(ranks)) {
-  impl_->run([&make](Impl::Rank& rank, int32_t idx) {
-    try {
-      rank.executor = make(idx);
-    } catch (...) {
-      rank.failure = std::current_exception();
-    }
-  });
-  for (const Impl::Rank& rank : impl_->ranks)
-    if (rank.failure) std::rethrow_exception(rank.failure);
+  impl_->run([&make](Impl::Rank& rank, int32_t idx) { rank.executor = make(idx); },
+             std::chrono::steady_clock::duration::max());  // others may read a checkpoint for minutes
 }
 
 Group::~Group() = default;

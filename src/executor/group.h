@@ -4,7 +4,12 @@
 //
 // Limits and results are those of rank 0; its report comes first, then what others say otherwise. Ranks draw
 // each for themselves; a rank that draws other tokens than rank 0 is a bug and ends the process.
+//
+// A rank that throws ends the group: submit() or collect() throws its Error once the other ranks have come to
+// their end too, or after kGrace if one hangs. Then the destructor would wait for that one: the process has
+// to end without.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +22,7 @@ namespace minimax::executor {
 class Group final : public Executor {
  public:
   using Make = std::function<std::unique_ptr<Executor>(int32_t rank)>;
+  static constexpr std::chrono::seconds kGrace{1};
 
   // Makes all ranks at once, each in its thread, where all its later calls are made. Throws the first Error
   // of a rank once all have ended.

@@ -1,5 +1,7 @@
 #include "executor/group.h"
 
+#include <atomic>
+#include <chrono>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -82,6 +84,42 @@ TEST(Group, ThrowsWhatARankThrows) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "rank 1 cannot be had");
+  }
+}
+
+// A rank that throws at its third step, or hangs there until it is let go.
+class Failing final : public Executor {
+ public:
+  Failing(bool hangs, std::atomic<bool>* let_go) : hangs_(hangs), let_go_(let_go) {}
+  const Limits& limits() const override { return limits_; }
+  StepId submit(const StepBatch&) override {
+    if (next_ == 2 && !hangs_) throw Error("rank 2: device error");
+    while (next_ == 2 && !*let_go_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return next_++;
+  }
+  void collect(StepId, StepResult&) override {}
+  Report report() const override { return {}; }
+
+ private:
+  Limits limits_ = fake_limits();
+  bool hangs_;
+  std::atomic<bool>* let_go_;
+  StepId next_ = 0;
+};
+
+TEST(Group, AStepThrowsWhatARankThrowsEvenIfAnotherHangs) {
+  for (const bool hang : {false, true}) {
+    std::atomic<bool> let_go = !hang;
+    Group group(3, [&](int32_t rank) { return std::make_unique<Failing>(rank != 2, &let_go); });
+    StepResult result;
+    for (int i = 0; i < 2; ++i) group.collect(group.submit({}), result);
+    try {
+      group.submit({});
+      FAIL() << "came back";
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "rank 2: device error");
+    }
+    let_go = true;  // or the destructor would wait for ever
   }
 }
 

@@ -32,6 +32,9 @@ constexpr int64_t kRefusedConnectionsMax = 64;
 constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
 // Time for the last words to requests that outlast the shutdown limit.
 constexpr auto kFarewell = std::chrono::seconds(2);
+// After fail(): less than five seconds together, kFarewell not counted.
+constexpr auto kFailureShown = std::chrono::seconds(2);
+constexpr auto kFailureDrain = std::chrono::seconds(2);
 
 // All addresses that the host's name stands for: localhost is one of each family on most machines.
 std::vector<tcp::endpoint> resolved(asio::io_context& io, const Options& options) {
@@ -100,6 +103,7 @@ struct Server::Impl {
         io(std::max(1, given.io_threads)),
         control(asio::make_strand(io)),
         shutdown(control),
+        last_words(control),
         signals(control) {
     // Before anybody is told of the port: a signal between now and run() is kept until run().
     if (hub.options().handle_signals) {
@@ -154,14 +158,30 @@ struct Server::Impl {
     });
   }
 
-  void drain() {
+  void fail() {
     asio::post(control, [this] {
+      if (has_failed.exchange(true)) return;
+      last_words.expires_after(kFailureShown);
+      last_words.async_wait([this](error_code cancelled) {
+        if (cancelled) return;
+        if (hub.draining()) stop();
+        drain(kFailureDrain);
+      });
+    });
+  }
+
+  void drain() {
+    drain(std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double>(hub.options().shutdown_timeout_s)));
+  }
+
+  void drain(std::chrono::nanoseconds limit) {
+    asio::post(control, [this, limit] {
       if (hub.draining()) return;
       error_code ignored;
       for (tcp::acceptor& acceptor : acceptors) acceptor.close(ignored);
       if (on_drain) on_drain();
-      shutdown.expires_after(std::chrono::duration_cast<std::chrono::nanoseconds>(
-          std::chrono::duration<double>(hub.options().shutdown_timeout_s)));
+      shutdown.expires_after(limit);
       shutdown.async_wait([this](error_code cancelled) {
         if (!cancelled) end_late();
       });
@@ -194,7 +214,7 @@ struct Server::Impl {
     for (std::thread& thread : threads) thread.join();
     bool all_answered = true;
     hub.for_each([&](Connection& connection) { all_answered = all_answered && !connection.busy(); });
-    return all_answered || !cut;
+    return (all_answered || !cut) && !has_failed;
   }
 
   void loop() {
@@ -222,9 +242,11 @@ struct Server::Impl {
   asio::strand<asio::io_context::executor_type> control;  // what follows is used on it alone
   std::vector<tcp::acceptor> acceptors;
   asio::steady_timer shutdown;
+  asio::steady_timer last_words;
   asio::signal_set signals;
   int port = 0;
   std::atomic<bool> cut{false};
+  std::atomic<bool> has_failed{false};
 };
 
 Server::Server(const Options& options, Handler handler, Gate gate)
@@ -248,6 +270,10 @@ bool Server::run() {
 
 void Server::drain() {
   impl_->drain();
+}
+
+void Server::fail() {
+  impl_->fail();
 }
 
 void Server::stop() {

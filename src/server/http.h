@@ -56,6 +56,9 @@ class Server {
   // From any thread: no new connections, no new generations; waits up to shutdown_timeout_s for the open
   // requests, ends those that are left with an error that says so, then run() returns.
   void drain();
+  // From any thread: what is behind the server has failed, its streams have been told. Listens for two
+  // seconds more, so that /health can say why, drains for two at most, and run() returns false.
+  void fail();
   // From any thread: run() returns at once, what is open is cut.
   void stop();
 

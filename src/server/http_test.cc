@@ -553,6 +553,18 @@ TEST_F(HttpTest, DrainingFinishesWhatIsOpenAndTakesNothingNew) {
   EXPECT_TRUE(drained_);
 }
 
+TEST_F(HttpTest, AFailedServerAnswersForAMomentAndThenEnds) {
+  serve();
+  const auto start = std::chrono::steady_clock::now();
+  server_->fail();
+  server_->fail();
+  TestClient asking(server_->port());
+  EXPECT_EQ(asking.get("/").status, 200);
+  thread_.join();
+  EXPECT_FALSE(drained_);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
 TEST_F(HttpTest, DrainingEndsAfterItsTime) {
   Options options;
   options.shutdown_timeout_s = 0.2;
