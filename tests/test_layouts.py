@@ -43,9 +43,11 @@ def test_a_layout_gives_the_text_and_the_logprobs_of_one_rank(flags, one_rank):
     server = Server(*PARSERS, *flags)
     try:
         ranks = int(flags[1])
-        shares = [line for line in server.lines if re.search(r" share( \(rank \d\))?: ", line)]
+        shares = [line for line in server.lines if re.search(r" rank \d of \d: ", line)]
         assert len(shares) == ranks and all(f"rank {rank} of {ranks}: " in shares[rank] for rank in range(ranks))
-        assert re.search(r"experts 0 to 7," if "-ep" not in flags else r"experts 0 to \d, columns 0 to 511 ", shares[0])
+        assert re.search(r"experts 0-7," if "-ep" not in flags else r"experts 0-\d, columns 0-511 ", shares[0])
+        assert len(set(metric(server, "minimax:rank_weight_bytes"))) == 1
+        assert metric(server, "minimax:rank_kv_cache_bytes") == [256 * 2**20 / ranks] * ranks
         assert first_replies(server) == one_rank
     finally:
         assert server.stop() == 0

@@ -38,6 +38,17 @@ double seconds(int64_t us) {
   return static_cast<double>(us) / 1e6;
 }
 
+void append_ranks(MetricsText& text, const std::vector<RankBytes>& ranks) {
+  std::vector<std::pair<std::string, double>> weights, caches;
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    weights.emplace_back(std::to_string(i), static_cast<double>(ranks[i].weights));
+    caches.emplace_back(std::to_string(i), static_cast<double>(ranks[i].kv_cache));
+  }
+  if (ranks.empty()) return;
+  text.gauge("minimax:rank_weight_bytes", "Bytes of weights, by rank of a replica.", "rank", weights);
+  text.gauge("minimax:rank_kv_cache_bytes", "Bytes of the KV cache, by rank of a replica.", "rank", caches);
+}
+
 // Of a server with data parallel replicas, each by its number.
 void append_replicas(MetricsText& text, const engine::Stats& stats) {
   if (stats.replicas.empty()) return;
@@ -182,6 +193,7 @@ std::string Metrics::text(const engine::Stats& stats) const {
                number(stats.generation_tokens));
   text.counter("minimax:steps", "Steps of the executor.", number(stats.steps));
   append_replicas(text, stats);
+  append_ranks(text, m.options.ranks);
   std::vector<std::pair<std::string, double>> finished;
   for (size_t i = 0; i < kReasons.size(); ++i)
     finished.emplace_back(kReasons[i], number(m.finished[i].load()));

@@ -6,10 +6,17 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/engine.h"
 
 namespace minimax::api {
+
+// Memory of one rank.
+struct RankBytes {
+  int64_t weights = 0;
+  int64_t kv_cache = 0;
+};
 
 struct MetricsOptions {
   std::string model_name;          // the label of every series
@@ -17,6 +24,7 @@ struct MetricsOptions {
   int64_t block_tokens = 0;        // of the KV cache, as all that follow
   int64_t block_count = 0;
   bool prefix_caching = true;
+  std::vector<RankBytes> ranks = {};  // of one replica
 };
 
 // Threads: the observer's calls from the engine thread, the others from any; none waits for a lock.

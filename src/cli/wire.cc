@@ -126,9 +126,13 @@ Machine machine_for(const ServeOptions& options, const model::ModelShape& shape,
   return machine;
 }
 
+// Of one replica.
+model::ParallelLayout layout_of(const ServeOptions& options) {
+  return {.tp = options.tensor_parallel, .ep = options.expert_parallel ? options.tensor_parallel : 1};
+}
+
 model::ModelShape rank_shape(const ServeOptions& options, const model::ModelShape& shape) {
-  const model::ParallelLayout layout{.tp = options.tensor_parallel,
-                                     .ep = options.expert_parallel ? options.tensor_parallel : 1};
+  const model::ParallelLayout layout = layout_of(options);
   model::check_layout(shape, layout);
   if (options.backend != "cuda") {  // the ranks share this machine's memory: all they hold counts
     model::ModelShape together = shape;
@@ -185,7 +189,8 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                           .context_tokens_max = plan_.context_tokens_max,
                           .block_tokens = limits.block_tokens,
                           .block_count = int64_t{limits.block_count} * options.data_parallel,
-                          .prefix_caching = options.prefix_caching});
+                          .prefix_caching = options.prefix_caching,
+                          .ranks = rank_bytes(options)});
   const engine::Options engine_options{.policy = options.priority_scheduling
                                                      ? engine::SchedulingPolicy::kPriority
                                                      : engine::SchedulingPolicy::kFcfs,
@@ -196,6 +201,16 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                                        .prefix_caching = options.prefix_caching};
   engine_ = std::make_unique<engine::Engine>(replicas, engine_options, metrics_.get());
   service_ = std::make_unique<api::Service>(std::move(service), tokenizer_, *engine_, *metrics_);
+}
+
+std::vector<api::RankBytes> ServedModel::rank_bytes(const ServeOptions& options) const {
+  const model::MemoryPlan memory = model::plan_memory({.shape = config_.shape, .layout = layout_of(options)});
+  // The plan's KV cache is a rank's on GPUs, and that of all ranks and replicas on the CPU.
+  const int64_t sharers = options.backend == "cuda" ? 1 : options.tensor_parallel * options.data_parallel;
+  std::vector<api::RankBytes> out;
+  for (const model::RankShare& share : memory.ranks)
+    out.push_back({static_cast<int64_t>(share.weight_bytes), plan_.kv_bytes / sharers});
+  return out;
 }
 
 void ServedModel::log_plan(const ServeOptions& options) const {
@@ -217,6 +232,11 @@ void ServedModel::log_plan(const ServeOptions& options) const {
         "{} replicas, each with {} tokens of KV cache: a request goes where its prefix is cached, unless "
         "that one is busy",
         options.data_parallel, plan_.kv_tokens);
+  }
+  const model::ParallelLayout layout = layout_of(options);
+  if (ranks > 1) {
+    for (const model::RankShare& share : model::plan_memory({.shape = shape, .layout = layout}).ranks)
+      log::info("{}", model::to_text(share, ranks));
   }
   log::info("context {} tokens, {} sequences at once, {} rows a step, prefix caching {}",
             plan_.context_tokens_max, plan_.running_max, plan_.step_rows_max,

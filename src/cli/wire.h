@@ -30,6 +30,7 @@ class ServedModel {
 
  private:
   void log_plan(const ServeOptions& options) const;
+  std::vector<api::RankBytes> rank_bytes(const ServeOptions& options) const;
   const model::ModelView& view() const { return described_ ? described_->view() : view_; }
 
   std::filesystem::path dir_;

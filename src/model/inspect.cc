@@ -69,15 +69,6 @@ struct Report {
   MemoryPlan plan;
 };
 
-// Bytes in decimal units, as disks and checkpoints are counted; below 10 kB exactly.
-std::string human(uint64_t bytes) {
-  const auto value = static_cast<double>(bytes);
-  if (bytes >= 1'000'000'000) return fmt::format("{:.2f} GB", value / 1e9);
-  if (bytes >= 1'000'000) return fmt::format("{:.2f} MB", value / 1e6);
-  if (bytes >= 10'000) return fmt::format("{:.2f} kB", value / 1e3);
-  return fmt::format("{} B", bytes);
-}
-
 std::string human_count(int64_t count) {
   const auto value = static_cast<double>(count);
   if (count >= 1'000'000'000) return fmt::format("{:.2f} B", value / 1e9);
@@ -112,21 +103,23 @@ void append_architecture(std::string& out, const Report& report) {
 
 void append_stored(std::string& out, const Stored& stored) {
   if (stored.weights_present) {
-    out += fmt::format("\nCheckpoint: {} in {} tensors, {} file(s)\n", human(stored.bytes), stored.tensors,
-                       stored.files);
+    out += fmt::format("\nCheckpoint: {} in {} tensors, {} file(s)\n", human_bytes(stored.bytes),
+                       stored.tensors, stored.files);
   } else {
     out += fmt::format("\nNo weights in this folder. As published they would be {} in {} tensors\n",
-                       human(stored.bytes), stored.tensors);
+                       human_bytes(stored.bytes), stored.tensors);
   }
   for (size_t role = 0; role < kRoles; ++role) {
     if (stored.by_role[role] > 0)
-      out += fmt::format("  {:<14}{}\n", name_of(static_cast<Role>(role)), human(stored.by_role[role]));
+      out += fmt::format("  {:<14}{}\n", name_of(static_cast<Role>(role)), human_bytes(stored.by_role[role]));
   }
   for (size_t dtype = 0; dtype < kDTypes; ++dtype) {
     if (stored.by_dtype[dtype] > 0)
-      out += fmt::format("  {:<14}{}\n", name_of(static_cast<DType>(dtype)), human(stored.by_dtype[dtype]));
+      out += fmt::format("  {:<14}{}\n", name_of(static_cast<DType>(dtype)),
+                         human_bytes(stored.by_dtype[dtype]));
   }
-  if (stored.skipped_bytes > 0) out += fmt::format("  {:<14}{}\n", "not used", human(stored.skipped_bytes));
+  if (stored.skipped_bytes > 0)
+    out += fmt::format("  {:<14}{}\n", "not used", human_bytes(stored.skipped_bytes));
 }
 
 void append_plan(std::string& out, const Report& report) {
@@ -137,28 +130,31 @@ void append_plan(std::string& out, const Report& report) {
   const auto line = [&](std::string_view name, const std::string& value) {
     out += fmt::format("  {:<14}{}\n", name, value);
   };
-  line("weights", human(plan.rank_weight_bytes));
+  line("weights", human_bytes(plan.rank_weight_bytes));
   for (size_t role = 0; role < kRoles; ++role) {
     if (plan.rank_weights[role] > 0)
-      out += fmt::format("    {:<12}{}\n", name_of(static_cast<Role>(role)), human(plan.rank_weights[role]));
+      out += fmt::format("    {:<12}{}\n", name_of(static_cast<Role>(role)),
+                         human_bytes(plan.rank_weights[role]));
   }
+  for (const RankShare& share : plan.ranks)
+    if (plan.ranks.size() > 1) out += fmt::format("  {}\n", to_text(share, options.layout.ranks()));
   line("KV", fmt::format("{} bytes a token, {} a block of {} tokens", plan.kv_token_bytes,
-                         human(plan.kv_block_bytes), options.block_tokens));
+                         human_bytes(plan.kv_block_bytes), options.block_tokens));
   if (options.device_bytes == 0) {
     line("tokens", "give the memory of a device to see how many fit");
     return;
   }
   line("usable", fmt::format("{} of {} (utilisation {})",
-                             human(static_cast<uint64_t>(static_cast<double>(options.device_bytes) *
-                                                         options.utilisation)),
-                             human(options.device_bytes), options.utilisation));
-  if (options.reserve_bytes > 0) line("reserve", human(options.reserve_bytes));
+                             human_bytes(static_cast<uint64_t>(static_cast<double>(options.device_bytes) *
+                                                               options.utilisation)),
+                             human_bytes(options.device_bytes), options.utilisation));
+  if (options.reserve_bytes > 0) line("reserve", human_bytes(options.reserve_bytes));
   if (plan.missing_bytes > 0) {
     line("tokens", fmt::format("none: {} too little for the weights",
-                               human(static_cast<uint64_t>(plan.missing_bytes))));
+                               human_bytes(static_cast<uint64_t>(plan.missing_bytes))));
     return;
   }
-  line("KV pool", fmt::format("{}, {} blocks", human(plan.kv_bytes), plan.blocks));
+  line("KV pool", fmt::format("{}, {} blocks", human_bytes(plan.kv_bytes), plan.blocks));
   line("tokens", fmt::format("{} a replica, {:.2f} times the longest context", plan.tokens,
                              static_cast<double>(plan.tokens) / report.config.shape.context_tokens_max));
 }
@@ -166,6 +162,27 @@ void append_plan(std::string& out, const Report& report) {
 Json json_of(const BytesByRole& bytes) {
   Json out = Json::object();
   for (size_t role = 0; role < kRoles; ++role) out.set(name_of(static_cast<Role>(role)), bytes[role]);
+  return out;
+}
+
+Json json_of(const Range& range) {
+  Json out = Json::array();
+  out.push_back(range.begin);
+  out.push_back(range.end);
+  return out;
+}
+
+Json json_of(const std::vector<RankShare>& ranks) {
+  Json out = Json::array();
+  for (const RankShare& share : ranks) {
+    out.push_back(Json::object({{"rank", share.rank},
+                                {"q_heads", json_of(share.q_heads)},
+                                {"kv_heads", json_of(share.kv_heads)},
+                                {"experts", json_of(share.experts)},
+                                {"expert_width", json_of(share.expert_width)},
+                                {"vocab_rows", json_of(share.vocab_rows)},
+                                {"weight_bytes", share.weight_bytes}}));
+  }
   return out;
 }
 
@@ -205,6 +222,7 @@ Json json_of(const Report& report) {
   Json memory = Json::object({{"tensor_parallel_size", options.layout.tp},
                               {"data_parallel_size", options.layout.dp},
                               {"expert_parallel_size", options.layout.ep},
+                              {"ranks", json_of(plan.ranks)},
                               {"rank_weight_bytes", plan.rank_weight_bytes},
                               {"rank_weight_bytes_by_role", json_of(plan.rank_weights)},
                               {"kv_token_bytes", plan.kv_token_bytes},

@@ -27,10 +27,13 @@ TEST(Inspect, TellsThePublishedModelFromItsConfigAlone) {
   InspectOptions options;
   options.layout.tp = 4;
   options.device_bytes = uint64_t{80} << 30;
-  EXPECT_THAT(inspect(folder.path(), options),
-              AllOf(HasSubstr("228.69 B total, 10.42 B active"), HasSubstr("No weights in this folder"),
-                    HasSubstr("230.1"), HasSubstr("96103 tensors"), HasSubstr("weights       57.6"),
-                    HasSubstr("63488 bytes a token"), HasSubstr("a replica")));
+  EXPECT_THAT(
+      inspect(folder.path(), options),
+      AllOf(HasSubstr("228.69 B total, 10.42 B active"), HasSubstr("No weights in this folder"),
+            HasSubstr("230.1"), HasSubstr("96103 tensors"), HasSubstr("weights       57.6"),
+            HasSubstr("63488 bytes a token"), HasSubstr("a replica"),
+            HasSubstr("rank 1 of 4: query heads 12-23, KV heads 2-3, experts 0-255, columns 384-767 of "
+                      "each, ids 50016-100031; weights 57.6")));
 }
 
 TEST(Inspect, SaysWhenTheWeightsDoNotFit) {

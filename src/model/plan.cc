@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 #include "base/error.h"
 
@@ -51,6 +53,26 @@ uint64_t total(const BytesByRole& bytes) {
   return sum;
 }
 
+std::string human_bytes(uint64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  if (bytes >= 1'000'000'000) return fmt::format("{:.2f} GB", value / 1e9);
+  if (bytes >= 1'000'000) return fmt::format("{:.2f} MB", value / 1e6);
+  if (bytes >= 10'000) return fmt::format("{:.2f} kB", value / 1e3);
+  return fmt::format("{} B", bytes);
+}
+
+std::string to_text(const RankShare& share, int32_t ranks) {
+  const auto of = [](std::string_view one, std::string_view many, const Range& range) {
+    return range.size() == 1 ? fmt::format("{} {}", one, range.begin)
+                             : fmt::format("{} {}-{}", many, range.begin, range.end - 1);
+  };
+  return fmt::format("rank {} of {}: {}, {}, {}, {} of each, {}; weights {}", share.rank, ranks,
+                     of("query head", "query heads", share.q_heads),
+                     of("KV head", "KV heads", share.kv_heads), of("expert", "experts", share.experts),
+                     of("column", "columns", share.expert_width), of("id", "ids", share.vocab_rows),
+                     human_bytes(share.weight_bytes));
+}
+
 ParameterCount count_parameters(const ModelShape& shape) {
   ParameterCount count;
   int64_t experts = 0;
@@ -82,6 +104,10 @@ MemoryPlan plan_memory(const PlanRequest& request) {
   const auto table = tensor_table(shape);
   for (int32_t rank = 0; rank < request.layout.ranks(); ++rank) {
     const BytesByRole bytes = rank_bytes(table, shape, request.layout, rank);
+    plan.ranks.push_back({rank, q_heads_of(shape, request.layout, rank),
+                          kv_heads_of(shape, request.layout, rank), experts_of(shape, request.layout, rank),
+                          expert_width_of(shape, request.layout, rank),
+                          vocab_rows_of(shape, request.layout, rank), total(bytes)});
     if (total(bytes) > plan.rank_weight_bytes) {
       plan.rank_weights = bytes;
       plan.rank_weight_bytes = total(bytes);

@@ -5,7 +5,9 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/config.h"
 #include "model/shard.h"
@@ -26,6 +28,8 @@ ParameterCount count_parameters(const ModelShape& shape);
 // Weights as published, scales counted.
 BytesByRole weight_bytes(const ModelShape& shape);
 uint64_t total(const BytesByRole& bytes);
+// In decimal units, as disks and checkpoints are counted; below 10 kB exactly.
+std::string human_bytes(uint64_t bytes);
 
 struct PlanRequest {
   ModelShape shape = {};
@@ -37,7 +41,18 @@ struct PlanRequest {
   uint64_t reserve_bytes = 0;  // activations and workspaces of one rank
 };
 
+// What one rank holds.
+struct RankShare {
+  int32_t rank = 0;
+  Range q_heads = {}, kv_heads = {}, experts = {}, expert_width = {}, vocab_rows = {};
+  uint64_t weight_bytes = 0;
+};
+// "rank 1 of 4: query heads 12-23, KV heads 2-3, experts 0-255, columns 384-767 of each, ids 50016-100031;
+// weights 57.66 GB"
+std::string to_text(const RankShare& share, int32_t ranks);
+
 struct MemoryPlan {
+  std::vector<RankShare> ranks;
   BytesByRole rank_weights = {};  // of the rank with the most weights
   uint64_t rank_weight_bytes = 0;
   uint64_t kv_token_bytes = 0;  // of one token on one rank, all layers

@@ -55,8 +55,8 @@ def test_an_fp8_cache_is_refused_by_name(kind):
 
 
 @pytest.mark.parametrize("words, says", [
-    (["--tensor-parallel-size", "2"], "share (rank 1): rank 1 of 2: query heads 4 to 7"),
-    (["--tensor-parallel-size", "2", "--enable-expert-parallel"], "KV heads 2 to 3, experts 4 to 7, columns 0 to 511 of each"),
+    (["--tensor-parallel-size", "2"], "rank 1 of 2: query heads 4-7, KV heads 2-3, experts 0-7, columns 256-511 of each, ids 1024-2047; weights 8.96 MB"),
+    (["--tensor-parallel-size", "2", "--enable-expert-parallel"], "KV heads 2-3, experts 4-7, columns 0-511 of each"),
     (["--data-parallel-size", "2", "--kv-cache-memory-bytes", "64M"], "2 replicas, each with 4096 tokens of KV cache")])
 def test_layouts_are_printed_and_answer(words, says):
     with Server("tiny", *words) as server:

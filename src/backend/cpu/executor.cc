@@ -209,33 +209,20 @@ void CpuExecutor::publish(const StepBatch& batch) {
   }
 }
 
-std::string CpuExecutor::share_text() const {
-  const Share share = share_for(weights_->shape(), options_);
-  const auto text = [](const model::Range& range) {
-    return fmt::format("{} to {}", range.begin, range.end - 1);
-  };
-  return fmt::format("rank {} of {}: query heads {}, KV heads {}, experts {}, columns {} of each", share.rank,
-                     share.ranks, text(share.q_heads), text(share.kv_heads), text(share.experts),
-                     text(share.expert_width));
-}
-
 executor::Report CpuExecutor::report() const {
   const auto mib = [](int64_t bytes) {
     return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / 1048576);
   };
-  executor::Report report = {
-      {"back-end", "cpu"},
-      {"instruction set", std::string(name_of(options_.isa))},
-      {"threads", std::to_string(threads_.size())},
-      {"arithmetic", std::string(common::name_of(options_.arithmetic))},
-      {"weights", fmt::format("{} mapped, {} copied{}", mib(weights_->mapped_bytes()),
-                              mib(weights_->copied_bytes()), options_.ranks ? ", by all ranks" : "")},
-      {"KV blocks",
-       fmt::format("{} of {} tokens, {}", limits_.block_count, limits_.block_tokens, mib(kv_.bytes()))},
-      {"bytes read by the last step", std::to_string(forward_.bytes_read())},
-      {"activations", mib(forward_.buffer_bytes() + logits_.bytes())}};
-  if (options_.ranks) report.insert(report.begin() + 1, {"share", share_text()});
-  return report;
+  return {{"back-end", "cpu"},
+          {"instruction set", std::string(name_of(options_.isa))},
+          {"threads", std::to_string(threads_.size())},
+          {"arithmetic", std::string(common::name_of(options_.arithmetic))},
+          {"weights", fmt::format("{} mapped, {} copied{}", mib(weights_->mapped_bytes()),
+                                  mib(weights_->copied_bytes()), options_.ranks ? ", by all ranks" : "")},
+          {"KV blocks",
+           fmt::format("{} of {} tokens, {}", limits_.block_count, limits_.block_tokens, mib(kv_.bytes()))},
+          {"bytes read by the last step", std::to_string(forward_.bytes_read())},
+          {"activations", mib(forward_.buffer_bytes() + logits_.bytes())}};
 }
 
 }  // namespace minimax::backend::cpu

@@ -71,7 +71,6 @@ class CpuExecutor final : public executor::Executor {
     std::vector<executor::TopLogprob> top;
   };
 
-  std::string share_text() const;
   void run_forward(const executor::StepBatch& batch);
   void run_jobs(const executor::StepBatch& batch);
   void run_job(const executor::StepBatch& batch, RowJob& job, const float* logits, Sampler& sampler) const;
