@@ -16,7 +16,8 @@ struct Slice {
 };
 
 // One buffer of which every rank has computed a part. `rows`, `stride` (bytes) and `slices` are the same on
-// all ranks; slices of several ranks may cover the same bytes if they hold the same values.
+// all ranks. Slices of two ranks (of one group, where rows have groups) are disjoint, or equal and then hold
+// the same values.
 struct Gather {
   std::byte* data = nullptr;  // [rows, stride] of the calling rank
   int64_t rows = 0;

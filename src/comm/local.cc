@@ -47,7 +47,11 @@ void Local::Rank::gather(std::span<const Gather> buffers) {
       CHECK_EQ(theirs[i].rows, own.rows);
       const Slice& slice = own.slices[static_cast<size_t>(peer)];
       const auto bytes = static_cast<size_t>(slice.end - slice.begin);
-      if (bytes == 0) continue;
+      // What this rank holds itself others may be reading now.
+      const Slice& mine = own.slices[static_cast<size_t>(rank_)];
+      const bool held = slice.begin == mine.begin && slice.end == mine.end &&
+                        (own.row_groups.empty() || slice.group == mine.group);
+      if (bytes == 0 || held) continue;
       for (int64_t row = 0; row < own.rows; ++row) {
         if (!own.row_groups.empty() && own.row_groups[static_cast<size_t>(row)] != slice.group) continue;
         const int64_t at = row * own.stride + slice.begin;

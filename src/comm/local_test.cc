@@ -21,8 +21,8 @@ void on_ranks(Local& group, const std::function<void(Communicator&)>& body) {
 TEST(Local, GathersColumnsOfAllRanks) {
   for (const int32_t spins : {0, 1000}) {
     Local group({.ranks = 3, .spins = spins});
-    // Five rows of eight bytes: "aabbbbcc", of which the last two ranks hold "c" both.
-    const std::vector<Slice> slices = {{0, 2}, {2, 8}, {6, 8}};
+    // Five rows of eight bytes: "aabbbbcc", of which the last two ranks hold "bbbbcc" both.
+    const std::vector<Slice> slices = {{0, 2}, {2, 8}, {2, 8}};
     on_ranks(group, [&](Communicator& comm) {
       for (int round = 0; round < 200; ++round) {
         std::string own(5 * 8, '?');

@@ -76,7 +76,7 @@ ShardIndex read_index(const fs::path& path) {
   simdjson::dom::object map;
   // Read here and not as Json, which would hide a name that comes twice.
   if (const auto code = parser.parse(padded)["weight_map"].get(map); code != simdjson::SUCCESS)
-    throw Error("{}: expected JSON with an object \"weight_map\": {}.", path.string(),
+    throw Error("{}: expected JSON with an object \"weight_map\": {}", path.string(),
                 simdjson::error_message(code));
   ShardIndex index;
   for (const auto [name, value] : map) {

@@ -197,7 +197,7 @@ std::vector<HeaderEntry> parse_safetensors_header(std::span<const std::byte> fil
   const simdjson::padded_string padded(text);  // a copy with the padding that the parser reads over
   dom::object members;
   if (const auto code = parser.parse(padded).get(members); code != simdjson::SUCCESS)
-    throw Error("{}: the header is no JSON object: {}.", file_name, simdjson::error_message(code));
+    throw Error("{}: the header is no JSON object: {}", file_name, simdjson::error_message(code));
 
   const uint64_t data_begin = 8 + header_bytes;
   EntryParser entry_parser(file_name, data_begin, file.size() - data_begin);
