@@ -127,6 +127,7 @@ int run_serve(const Words& words, const Environment& environment) {
   const StatsLogger stats(model.engine(), options.log_stats);
   model.engine().on_failure([&server](const std::string&) { server.fail(); });
   const bool all_answered = server.run();
+  model.engine().on_failure({});  // the server goes before the engine
   if (!model.engine().failure().empty()) {
     std::fflush(nullptr);
     std::_Exit(kExitFailed);  // a rank that hangs can not be waited for

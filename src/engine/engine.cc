@@ -35,7 +35,7 @@ class Engine::Impl {
   void on_failure(std::function<void(const std::string&)> call) {
     std::unique_lock lock(failure_mutex_);
     on_failure_ = std::move(call);
-    if (failure_.empty()) return;
+    if (failure_.empty() || !on_failure_) return;
     lock.unlock();
     on_failure_(failure_);
   }

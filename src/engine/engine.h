@@ -106,7 +106,7 @@ class Engine {
   const executor::Limits& limits() const;
   // Called once if the executor of a replica is lost (executor.h): every stream has got kError with the
   // reason, all replicas refuse requests (kUnavailable), and the process should end. From an engine thread;
-  // from the caller if it has happened already.
+  // from the caller if it has happened already. Empty: nobody.
   void on_failure(std::function<void(const std::string& reason)> call);
   std::string failure() const;  // the reason; empty: none
 
