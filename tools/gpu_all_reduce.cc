@@ -43,7 +43,7 @@ double time_rank(PeerGroup& group, int32_t rank, int32_t hidden, int32_t rows, P
   task.norm = norm.as<float>();
   task.eps = 1e-6f;
   task.out = out.as<uint16_t>();
-  task.grid = grid.as<uint16_t>();
+  task.grid = grid.as<uint8_t>();
   task.scales = scales.as<float>();
   const auto launch = [&] {
     residual_norm_over_ranks(task, partial, alone ? PeerView{} : view, form, stream.handle());
@@ -74,9 +74,11 @@ void run(const std::string& commit, const std::string& results, int32_t ranks, i
   const DeviceInfo info = select_device(0);
   std::ofstream file(results, std::ios::app);
   for (const int32_t rows : {1, 10, 32, 64, 128, 256, 512, 1024, 2048, 4096}) {
-    for (const auto& [name, form] : {std::pair{"alone", PeerForm::kOwned}, std::pair{"push", PeerForm::kPush},
-                                     std::pair{"owned", PeerForm::kOwned}}) {
-      if (form == PeerForm::kPush && rows > kPushRows) continue;
+    for (const auto& [name, form] :
+         {std::pair{"alone", PeerForm::kOwned}, std::pair{"words", PeerForm::kWords},
+          std::pair{"push", PeerForm::kPush}, std::pair{"owned", PeerForm::kOwned}}) {
+      if ((form == PeerForm::kPush && rows > kPushRows) || (form == PeerForm::kWords && rows > kWordRows))
+        continue;
       std::vector<double> us(devices.size());
       std::vector<std::thread> threads;
       for (int32_t r = 0; r < ranks; ++r)

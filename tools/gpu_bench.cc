@@ -5,6 +5,10 @@
 //
 //   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl [--ranks N] [--devices 0,1,...] [--alone RANK]
 //   gpu_bench MODEL ARITHMETIC profile SEQUENCES,CONTEXT,ROWS     two steps without samples, for a profiler
+//   gpu_bench MODEL ARITHMETIC trace SEQUENCES,CONTEXT,ROWS[/...] what each launch of a layer costs a step
+//   that runs
+//                                                                 as a graph; a build with CUDA_TRACE=ON, one
+//                                                                 rank
 //
 // MODEL: a checkpoint, or m2:LAYERS, the published shape with random weights made on the devices. --alone:
 // one rank of N, its exchange left out. A JSON line a setting is appended to RESULTS; experts: distinct ones
@@ -26,6 +30,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/executor.h"
 #include "backend/cuda/forward.h"
+#include "backend/cuda/trace.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "executor/group.h"
@@ -189,6 +194,54 @@ double count_experts(const Subject& subject, const Setting& setting) {
   return count.mean();
 }
 
+// Microseconds from the begin of each launch of a layer to that of the next, over layers and steps.
+void trace_steps(executor::Executor& executor, const Setting& setting, int32_t layers) {
+  constexpr int32_t kBefore = 3;  // angles, embedding, first norm
+  constexpr int32_t kSteps = 20;
+  using backend::cuda::TraceBuffer;
+  if (backend::cuda::trace_users().empty())
+    throw UsageError("trace: this build was made without CUDA_TRACE=ON");
+  const backend::cuda::DeviceMemory memory(sizeof(TraceBuffer), "trace");
+  const backend::cuda::PinnedMemory copied(sizeof(TraceBuffer), "trace");
+  const backend::cuda::Stream stream;
+  auto* const stamps = copied.as<TraceBuffer>();
+  run_batch(executor, opening_of(setting));
+  std::vector<std::string> names;
+  std::vector<double> us;
+  for (int32_t step = 0; step < 2 + kSteps; ++step) {  // the second records the graph
+    backend::cuda::launch_names = step == 1 ? &names : nullptr;
+    if (step == 2) {
+      us.resize(names.size());
+      for (const auto& user : backend::cuda::trace_users()) user(memory.as<TraceBuffer>());
+    }
+    constexpr uint64_t kNone = 0;
+    memory.upload(0, &kNone, sizeof(kNone));
+    run_batch(executor, step_of(setting, step, false, executor.limits().vocab_size));
+    if (step < 2) continue;
+    stream.to_host(stamps, memory.data(), memory.bytes());
+    stream.wait();
+    if (stamps->count != names.size())
+      throw Error("trace: {} launches were named, {} stamped", names.size(), stamps->count);
+    std::sort(stamps->ns,
+              stamps->ns + names.size());  // launches wait in order, but ask for their place out of it
+    for (size_t i = 0; i + 1 < names.size(); ++i)
+      us[i] += static_cast<double>(stamps->ns[i + 1] - stamps->ns[i]) / 1000 / kSteps;
+  }
+  for (const auto& user : backend::cuda::trace_users()) user(nullptr);
+  run_batch(executor, closing_of(setting));
+  const size_t each = (names.size() - kBefore) / static_cast<size_t>(layers);
+  double sum = 0;
+  for (size_t at = 0; at < each; ++at) {
+    double mean = 0;  // without the last layer, whose end has no stamp
+    for (int32_t n = 0; n + 1 < layers; ++n)
+      mean += us[kBefore + static_cast<size_t>(n) * each + at] / (layers - 1);
+    fmt::print("{:8.2f} {}\n", mean, names[kBefore + at]);
+    sum += mean;
+  }
+  fmt::print("{:8.2f} a layer of {} launches: {} sequences, context {}, {} rows\n", sum, each,
+             setting.sequences, setting.context, setting.sequences * setting.rows);
+}
+
 struct Arguments {
   std::string model, arithmetic, commit, results;
   int32_t ranks = 1;
@@ -228,12 +281,20 @@ void run(const Arguments& args) {
   const Subject subject = make_subject(model, options, devices);
   const double load_s = static_cast<double>(now_us() - load_start_us) / 1e6;
   executor::Executor& executor = *subject.executor;
-  if (args.commit == "profile") {
-    Setting setting{};
-    if (std::sscanf(args.results.c_str(), "%d,%d,%d", &setting.sequences, &setting.context, &setting.rows) !=
-        3)
-      throw UsageError("profile: expected SEQUENCES,CONTEXT,ROWS, found \"{}\"", args.results);
-    time_steps(executor, setting, false, 1, 1);
+  if (args.commit == "profile" || args.commit == "trace") {
+    for (size_t at = 0; at < args.results.size();
+         at = std::min(args.results.find('/', at), args.results.size() - 1) + 1) {
+      Setting setting{};
+      if (std::sscanf(args.results.c_str() + at, "%d,%d,%d", &setting.sequences, &setting.context,
+                      &setting.rows) != 3)
+        throw UsageError("{}: expected SEQUENCES,CONTEXT,ROWS[/...], found \"{}\"", args.commit,
+                         args.results);
+      if (args.commit == "trace") {
+        trace_steps(executor, setting, shape.layers);
+      } else {
+        time_steps(executor, setting, false, 1, 1);
+      }
+    }
     return;
   }
   for (const auto& [name, value] : executor.report()) fmt::print("{}: {}\n", name, value);

@@ -80,14 +80,16 @@ __device__ inline void copy_queries(const AttentionTask& task, const RowTile& ti
   }
 }
 
-// K or V of a leaf; zeros beyond its keys.
+// K or V of a leaf's keys from `begin` to `end`; zeros from its `keys` on.
 template <bool kIsV>
-__device__ inline void copy_leaf(const uint16_t* base, const int64_t* key_at, int keys, char* to) {
+__device__ inline void copy_leaf(const uint16_t* base, const int64_t* key_at, int begin, int end, int keys,
+                                 char* to) {
   const int chunk = threadIdx.x % kChunks;
 #pragma unroll 4
-  for (int key = threadIdx.x / kChunks; key < kLeafKeys; key += kThreads / kChunks)
-    copy_16(to + (kIsV ? v_place(key, chunk) : swizzled<kRowBytes>(key, chunk)),
-            base + key_at[key] + chunk * 8, key < keys);
+  for (int key = threadIdx.x / kChunks; key < end; key += kThreads / kChunks)
+    if (key >= begin)
+      copy_16(to + (kIsV ? v_place(key, chunk) : swizzled<kRowBytes>(key, chunk)),
+              base + key_at[key] + chunk * 8, key < keys);
   copies_commit();
 }
 
@@ -101,13 +103,13 @@ __device__ inline void multiply_scores(const char* k, const char* q, int used, f
     Pairs low[2], high[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      low[i] = load_bf16(k, warp * 32 + i * 16 + group, chunk);
-      high[i] = load_bf16(k, warp * 32 + i * 16 + group + 8, chunk);
+      low[i] = load_pairs(k, warp * 32 + i * 16 + group, chunk);
+      high[i] = load_pairs(k, warp * 32 + i * 16 + group + 8, chunk);
     }
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
       if (n >= used) break;
-      const Pairs x = load_bf16(q, n * 8 + group, chunk);
+      const Pairs x = load_pairs(q, n * 8 + group, chunk);
 #pragma unroll
       for (int step = 0; step < 4; ++step)
 #pragma unroll
@@ -144,7 +146,7 @@ __device__ inline void multiply_shares(const char* v, const uint16_t* shares, in
 
 template <int kQueries>
 __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_constant__ AttentionTask task) {
-  wait_for_previous();
+  uint64_t* const stamp = begin_launch();
   constexpr int kTiles = kQueries / 8;
   extern __shared__ __align__(16) char shared[];
   char *const k_tile = shared, *const v_tile = shared + kTileBytes, *const q_tile = shared + 2 * kTileBytes;
@@ -159,11 +161,14 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
   const RowTile tile = task.tiles[alone ? blockIdx.x : gridDim.x - 1 - blockIdx.x];
   const int kv_head = blockIdx.y, heads = task.q_heads / task.kv.kv_heads;
   const int last = tile.position + tile.count - 1, leaves = last / kLeafKeys + 1;
+  // Old keys come while the rotation of the new one is under way.
+  const bool early = alone && task.old_keys && static_cast<int>(blockIdx.z) < leaves;
+  if (!early) wait_for_previous(stamp);
   if (alone && static_cast<int>(blockIdx.z) >= leaves) return;
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, group = lane / 4, quad = lane % 4;
   const int queries = tile.count * heads, used = (queries + 7) / 8;
   if (thread < kQueries) limit[thread] = thread < queries ? tile.position + thread / heads : -1;
-  copy_queries<kQueries>(task, tile, kv_head, heads, q_tile);
+  if (!early) copy_queries<kQueries>(task, tile, kv_head, heads, q_tile);
   const float scale = kLog2E / sqrtf(static_cast<float>(kHeadDim));
   float m_run = -INFINITY, l_run = 0;  // of query `thread`, where there is one
   float sums[2][kTiles][4] = {};
@@ -177,8 +182,16 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
     key_at[thread] = block * task.kv.block_stride +
                      (int64_t{kv_head} * task.kv.block_tokens + key % task.kv.block_tokens) * kHeadDim;
     __syncthreads();
-    copy_leaf<false>(task.kv.base, key_at, keys, k_tile);
-    copy_leaf<true>(task.kv.base + task.kv.v_offset, key_at, keys, v_tile);
+    const uint16_t* const v_base = task.kv.base + task.kv.v_offset;
+    const int old = early ? min(keys, last - leaf * kLeafKeys) : 0;
+    if (early) {
+      copy_leaf<false>(task.kv.base, key_at, 0, old, keys, k_tile);
+      copy_leaf<true>(v_base, key_at, 0, old, keys, v_tile);
+      wait_for_previous(stamp);
+      copy_queries<kQueries>(task, tile, kv_head, heads, q_tile);
+    }
+    copy_leaf<false>(task.kv.base, key_at, old, old < kLeafKeys ? kLeafKeys : 0, keys, k_tile);
+    copy_leaf<true>(v_base, key_at, old, old < kLeafKeys ? kLeafKeys : 0, keys, v_tile);
     copies_wait<1>();
     __syncthreads();
 
@@ -292,22 +305,49 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
 }
 
 // A CTA a (tile, query head): the left fold of each row's leaves. A head is a group of the quantisation.
+constexpr int kFoldBatch = 16;  // leaves under way at once
+
 __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ AttentionTask task) {
-  wait_for_previous();
-  static_assert(kHeadDim == kScaleCols);
+  uint64_t* const stamp = begin_launch();
+  static_assert(kHeadDim == kScaleCols && kThreads % kFoldBatch == 0);
   __shared__ float warps[kWarps];
+  __shared__ float2 tails[kThreads];  // m and l of the next kThreads leaves
   const RowTile tile = task.tiles[blockIdx.x];
+  wait_for_previous(stamp);
   for (int i = 0; i < tile.count; ++i) {
     const int64_t at = int64_t{tile.row + i} * task.q_heads + blockIdx.y;
     const int leaves = (tile.position + i) / kLeafKeys + 1;
-    const float* leaf = task.partials + at * task.leaves_max * kPartialFloats;
+    const float* const leaf = task.partials + at * task.leaves_max * kPartialFloats;
     float m_run = -INFINITY, l_run = 0, sum = 0;
-#pragma unroll 4
-    for (int n = 0; n < leaves; ++n, leaf += kPartialFloats) {
-      const Fold fold = fold_of(m_run, leaf[kHeadDim]);
-      l_run = l_run * fold.run + leaf[kHeadDim + 1] * fold.leaf;
-      sum = sum * fold.run + leaf[threadIdx.x] * fold.leaf;
-      m_run = fold.m;
+    float values[kFoldBatch];
+    const auto load = [&](int first) {
+#pragma unroll
+      for (int n = 0; n < kFoldBatch; ++n)
+        values[n] = first + n < leaves ? leaf[int64_t{first + n} * kPartialFloats + threadIdx.x] : 0.0f;
+    };
+    load(0);
+    for (int first = 0; first < leaves; first += kFoldBatch) {
+      if (first % kThreads == 0) {
+        __syncthreads();  // the former tails are read
+        const int own = first + static_cast<int>(threadIdx.x);
+        if (own < leaves)
+          tails[threadIdx.x] =
+              *reinterpret_cast<const float2*>(leaf + int64_t{own} * kPartialFloats + kHeadDim);
+        __syncthreads();
+      }
+      float folded[kFoldBatch];
+#pragma unroll
+      for (int n = 0; n < kFoldBatch; ++n) folded[n] = values[n];
+      load(first + kFoldBatch);
+#pragma unroll
+      for (int n = 0; n < kFoldBatch; ++n) {
+        if (first + n >= leaves) break;
+        const float2 tail = tails[first % kThreads + n];
+        const Fold fold = fold_of(m_run, tail.x);
+        l_run = l_run * fold.run + tail.y * fold.leaf;
+        sum = sum * fold.run + folded[n] * fold.leaf;
+        m_run = fold.m;
+      }
     }
     const uint16_t result = narrow(sum / l_run);
     task.out[at * kHeadDim + threadIdx.x] = result;
@@ -326,6 +366,9 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
     if (threadIdx.x == 0) task.scales[at] = scale;
   }
 }
+static_assert(kPartialFloats % 2 == 0);
+
+constexpr int kCtasEarly = 132;
 
 template <int kQueries>
 void launch(const AttentionTask& task, const dim3& grid, StreamHandle stream) {
@@ -340,9 +383,13 @@ int32_t wide_rows(int32_t group) {
   return kWideQueries / group;
 }
 
-void attention(const AttentionTask& task, int32_t rows, StreamHandle stream) {
+void attention(const AttentionTask& given, int32_t rows, StreamHandle stream) {
   if (rows == 0) return;
+  AttentionTask task = given;
   const dim3 grid(task.tile_count, task.kv.kv_heads, task.partials != nullptr ? task.leaves_max : 1);
+  // Where the device cannot hold all leaves at once, early copies are in the way of the rotation and gain
+  // nothing.
+  task.old_keys = task.old_keys && int64_t{grid.x} * grid.y * grid.z <= kCtasEarly;
   if (task.wide) {
     launch<kWideQueries>(task, grid, stream);
   } else {

@@ -1,5 +1,5 @@
 #pragma once
-// bf16 and e4m3 as bits on the device.
+// bf16, f16 and e4m3 as bits on the device.
 
 #include <cstdint>
 
@@ -43,15 +43,42 @@ __device__ inline uint32_t widen_e4m3(uint32_t shifted) {
   return result;
 }
 
-// Activations of w8a8: the scale of a group whose largest magnitude is `amax`, and a value of it as bf16.
+// Four e4m3 codes to four f16 values, exactly: `low` the first two.
+__device__ inline void widen_e4m3(uint32_t codes, uint32_t& low, uint32_t& high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
+  asm("{\n.reg .b16 first, second;\nmov.b32 {first, second}, %2;\n"
+      "cvt.rn.f16x2.e4m3x2 %0, first;\ncvt.rn.f16x2.e4m3x2 %1, second;\n}\n"
+      : "=r"(low), "=r"(high)
+      : "r"(codes));
+#else
+  // Exponent and mantissa moved to where f16 has them, 2^8 too small (subnormals too).
+  const auto scaled = [](uint32_t shifted) {
+    const uint32_t bits = (shifted & 0x80008000u) | ((shifted & 0x7F007F00u) >> 1);
+    __half2_raw raw{static_cast<unsigned short>(bits), static_cast<unsigned short>(bits >> 16)};
+    const __half2_raw factor{0x5C00, 0x5C00};  // 2^8 twice
+    const __half2 product = __hmul2(__half2(raw), __half2(factor));
+    uint32_t result;
+    memcpy(&result, &product, 4);
+    return result;
+  };
+  low = scaled(__byte_perm(codes, 0, 0x1404));
+  high = scaled(__byte_perm(codes, 0, 0x3424));
+#endif
+}
+
+// Activations of w8a8: the scale of a group whose largest magnitude is `amax`, and the e4m3 code of a value
+// of it. A NaN stays one.
 __device__ inline float quantisation_scale(float amax) {
   return amax > 0 ? amax / 448.0f : 1.0f;
 }
-__device__ inline uint16_t quantised(float value, float scale) {
-  const float scaled = value / scale;
-  const uint32_t code = __nv_cvt_float_to_fp8(scaled, __NV_SATFINITE, __NV_E4M3);
-  const auto widened = static_cast<uint16_t>(widen_e4m3(code << 8));
-  return isnan(scaled) ? uint16_t{0x7FC0} : widened;  // a NaN must stay one
+__device__ inline uint8_t quantised(float value, float scale) {
+  return __nv_cvt_float_to_fp8(value / scale, __NV_SATFINITE, __NV_E4M3);
+}
+__device__ inline uint32_t quantised_quad(const float (&values)[4], float scale) {
+  uint32_t codes = 0;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) codes |= static_cast<uint32_t>(quantised(values[i], scale)) << 8 * i;
+  return codes;
 }
 
 }  // namespace minimax::backend::cuda

@@ -16,7 +16,7 @@ namespace minimax::backend::cuda {
 
 namespace {
 
-constexpr int kThreads = kRowThreads;
+constexpr int kThreads = 256;
 
 int64_t blocks_for(int64_t count) {
   return (count + kThreads - 1) / kThreads;
@@ -41,17 +41,30 @@ __global__ void embed_kernel(const __grid_constant__ EmbedTask task) {
     task.out[int64_t{blockIdx.x} * task.hidden + i] = from[i];
 }
 
-// A warp a group of 128 columns.
+// A warp a group of 128 columns, a lane 4 of them. A slice may begin inside a group.
+struct Group {
+  Quad values;   // zeros outside the row
+  int64_t quad;  // where in x; -1: outside
+  __device__ Group(const QuantiseTask& task, int64_t row, int group) {
+    const int column = group * kScaleCols - task.lead + static_cast<int>(threadIdx.x % 32) * 4;
+    const bool inside = column >= 0 && column < task.width;
+    quad = inside ? (row * task.width + column) / 4 : -1;
+    values = inside ? widen_quad(reinterpret_cast<const uint2*>(task.x)[quad]) : Quad{};
+  }
+  __device__ void store(const QuantiseTask& task, float amax, float* scale_out) const {
+    const float scale = quantisation_scale(amax);
+    if (quad >= 0) reinterpret_cast<uint32_t*>(task.out)[quad] = quantised_quad(values.at, scale);
+    if (threadIdx.x % 32 == 0) *scale_out = scale;
+  }
+};
+
 __global__ void quantise_kernel(const __grid_constant__ QuantiseTask task) {
   wait_for_previous();
   const int groups = groups_of(task.lead + task.width);
   const int64_t at = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
   if (at >= int64_t{task.rows} * groups) return;
-  const int64_t row = at / groups;
-  const uint16_t* const from = task.x + row * task.width;
-  quantise_group([from](int column) { return from[column]; },
-                 static_cast<int>(at % groups) * kScaleCols - task.lead, task.width,
-                 task.out + row * task.width, task.scales + at);
+  const Group group(task, at / groups, static_cast<int>(at % groups));
+  group.store(task, warp_amax(group.values), task.scales + at);
 }
 
 // The ranks that hold columns of a group: which, and where each keeps its maximum. Every rank holds as many
@@ -85,10 +98,7 @@ __global__ void quantise_cut_kernel(const __grid_constant__ QuantiseTask task) {
     const int group = static_cast<int>(at % groups);
     const GroupShare share(task, group);
     if (share.first == share.last) continue;
-    const uint16_t* const from = task.x + row * task.width;
-    float values[4];
-    const float amax = group_amax([from](int column) { return from[column]; }, group * kScaleCols - task.lead,
-                                  task.width, values);
+    const float amax = warp_amax(Group(task, row, group).values);
     const int side = GroupShare::side(task, peers.rank, group);
     const uint32_t turn = counts[row * 2 + side] + 1;
     const int other = share.first + lane;
@@ -100,10 +110,8 @@ __global__ void quantise_cut_kernel(const __grid_constant__ QuantiseTask task) {
     const int64_t row = at / groups;
     const int group = static_cast<int>(at % groups);
     const GroupShare share(task, group);
-    const uint16_t* const from = task.x + row * task.width;
-    float values[4];
-    float amax = group_amax([from](int column) { return from[column]; }, group * kScaleCols - task.lead,
-                            task.width, values);
+    const Group own(task, row, group);
+    float amax = warp_amax(own.values);
     if (share.first != share.last) {
       const int side = GroupShare::side(task, peers.rank, group);
       const uint32_t turn = counts[row * 2 + side] + 1;
@@ -117,27 +125,29 @@ __global__ void quantise_cut_kernel(const __grid_constant__ QuantiseTask task) {
       for (int half = 16; half > 0; half /= 2) amax = fmaxf(amax, __shfl_xor_sync(0xFFFFFFFFu, amax, half));
       if (lane == 0) counts[row * 2 + side] = turn;
     }
-    store_group(values, amax, group * kScaleCols - task.lead, task.width, task.out + row * task.width,
-                task.scales + at);
+    own.store(task, amax, task.scales + at);
   }
 }
 
-__global__ void __launch_bounds__(kThreads) residual_norm_kernel(const __grid_constant__ ResidualTask task) {
-  wait_for_previous();
-  extern __shared__ __align__(16) uint2 values[];  // [width / 4]
-  __shared__ float warps[kThreads / 32];
+template <int kQuads>
+__global__ void __launch_bounds__(kRowThreads)
+    residual_norm_kernel(const __grid_constant__ ResidualTask task) {
+  uint64_t* const stamp = begin_launch();
+  const NormWeights<kQuads> norm(task);
+  wait_for_previous(stamp);
+  __shared__ float warps[kRowThreads / 32];
   const int64_t row = blockIdx.x;
   const int quads = task.width / 4;
   if (task.parts != nullptr) {
-    residual_row<true>(
-        task, row, [&](int quad) { return narrow_quad(combined_quad(task, row, quad)); }, values, warps);
+    residual_row<true, kQuads>(
+        task, norm, row, [&](int quad) { return narrow_quad(combined_quad(task, row, quad)); }, warps);
   } else if (task.y != nullptr) {
-    residual_row<true>(
-        task, row, [&](int quad) { return reinterpret_cast<const uint2*>(task.y)[row * quads + quad]; },
-        values, warps);
+    residual_row<true, kQuads>(
+        task, norm, row, [&](int quad) { return reinterpret_cast<const uint2*>(task.y)[row * quads + quad]; },
+        warps);
   } else {
-    residual_row<false>(
-        task, row, [](int) { return uint2{}; }, values, warps);
+    residual_row<false, kQuads>(
+        task, norm, row, [](int) { return uint2{}; }, warps);
   }
 }
 
@@ -166,16 +176,36 @@ __device__ inline float load_heads(const uint16_t* from, int width, uint16_t* to
   return sum;
 }
 
-__device__ inline void norm_heads(uint16_t* heads, int width, const float* norm, float factor,
+// The norm's weights for this thread's first values of a projection; may be loaded before the row is there.
+constexpr int kHeadQuads = 2;
+struct HeadNorm {
+  const float* norm;
+  float4 at[kHeadQuads];
+  __device__ HeadNorm(const float* weights, int width) : norm(weights) {
+#pragma unroll
+    for (int n = 0; n < kHeadQuads; ++n) {
+      const int i = n * kThreads + static_cast<int>(threadIdx.x);
+      if (norm != nullptr && i < width / 4) at[n] = reinterpret_cast<const float4*>(norm)[i];
+    }
+  }
+};
+
+__device__ inline void norm_heads(uint16_t* heads, int width, const HeadNorm& norm, float factor,
                                   uint16_t* normed) {
   auto* const values = reinterpret_cast<uint2*>(heads);
-  for (int i = threadIdx.x; i < width / 4; i += kThreads) {
-    const float4 weight = reinterpret_cast<const float4*>(norm)[i];
+  const auto apply = [&](int i, const float4& weight) {
     const Quad value = widen_quad(values[i]);
     values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
                               value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
     if (normed != nullptr) reinterpret_cast<uint2*>(normed)[i] = values[i];
+  };
+#pragma unroll
+  for (int n = 0; n < kHeadQuads; ++n) {
+    const int i = n * kThreads + static_cast<int>(threadIdx.x);
+    if (i < width / 4) apply(i, norm.at[n]);
   }
+  for (int i = kHeadQuads * kThreads + static_cast<int>(threadIdx.x); i < width / 4; i += kThreads)
+    apply(i, reinterpret_cast<const float4*>(norm.norm)[i]);
 }
 
 // Element i of heads in shared memory, turned.
@@ -218,11 +248,10 @@ __device__ inline float await_squares(const PeerView& peers, uint32_t turn, int6
 }
 
 // K, turned, and V of a row into the cache.
-__device__ inline void store_kv(const RotateTask& task, int64_t row, const uint16_t* heads, const float* cos,
-                                const float* sin) {
+__device__ inline void store_kv(const RotateTask& task, int64_t row, int64_t place_of_row,
+                                const uint16_t* heads, const float* cos, const float* sin) {
   const int kv_width = task.kv.kv_heads * kHeadDim;
-  const int64_t block = task.places[row] / task.kv.block_tokens,
-                place = task.places[row] % task.kv.block_tokens;
+  const int64_t block = place_of_row / task.kv.block_tokens, place = place_of_row % task.kv.block_tokens;
   const auto* const v = reinterpret_cast<const uint32_t*>(task.v + row * kv_width);
   for (int i = threadIdx.x; i < kv_width / 2; i += kThreads) {
     const uint32_t k = turned_pair(heads, i, task.half, cos, sin);
@@ -237,46 +266,56 @@ __device__ inline void store_kv(const RotateTask& task, int64_t row, const uint1
 
 // Two CTAs a row: q, then k and v; rows in turns where there are more than CTAs.
 __global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant__ RotateTask task) {
-  wait_for_previous();
-  extern __shared__ __align__(16) uint16_t heads[];  // [the wider of q and k]
-  __shared__ float warps[kThreads / 32], sums[kRanksMax];
+  uint64_t* const stamp = begin_launch();
+  extern __shared__ __align__(16) uint16_t heads[];                          // [the wider of q and k]
+  __shared__ float warps[kThreads / 32], sums[kRanksMax], angles[kHeadDim];  // cosines, sines
   const PeerView& peers = task.peers;
   const bool is_q = blockIdx.y == 0;
   const int width = (is_q ? task.q_heads : task.kv.kv_heads) * kHeadDim;
   const uint16_t* const from = is_q ? task.q : task.k;
-  const float* const norm = is_q ? task.q_norm : task.k_norm;
+  const HeadNorm norm(is_q ? task.q_norm : task.k_norm, width);
   uint16_t* const normed = is_q ? task.q_normed : task.k_normed;
-  const bool exchanges = norm != nullptr && peers.ranks > 1;
+  const bool exchanges = norm.norm != nullptr && peers.ranks > 1;
   auto* const counts = peer_at<uint32_t>(peers, peers.rank, peers.at.square_counts) + blockIdx.y;
   const bool once = task.rows <= static_cast<int>(gridDim.x);
+  const auto angle_of = [&](int64_t row) {
+    const int i = static_cast<int>(threadIdx.x);
+    return i < task.half ? task.cos[row * task.half + i] : task.sin[row * task.half + i - task.half];
+  };
+  const int64_t first_place = task.places[blockIdx.x];
+  wait_for_previous(stamp);
+  const float first_angle = static_cast<int>(threadIdx.x) < 2 * task.half ? angle_of(blockIdx.x) : 0.0f;
   float sum = 0;
   for (int64_t row = blockIdx.x; (exchanges || once) && row < task.rows; row += gridDim.x) {
     sum = load_heads(from + row * width, width, heads);
-    if (norm != nullptr) sum = cta_sum(sum, warps);
+    if (norm.norm != nullptr) sum = cta_sum<kThreads>(sum, warps);
     if (exchanges) send_square(peers, counts[row * 2] + 1, row, sum);
     __syncthreads();
   }
   for (int64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
+    if (static_cast<int>(threadIdx.x) < 2 * task.half)
+      angles[threadIdx.x] = row == static_cast<int>(blockIdx.x) ? first_angle : angle_of(row);
     if (!once) {
       sum = load_heads(from + row * width, width, heads);
-      if (norm != nullptr && !exchanges) sum = cta_sum(sum, warps);
+      if (norm.norm != nullptr && !exchanges) sum = cta_sum<kThreads>(sum, warps);
     }
     if (exchanges) {
       const uint32_t turn = counts[row * 2] + 1;
       sum = await_squares(peers, turn, row, is_q ? 1 : task.k_copies, sums);
       if (threadIdx.x == 0) counts[row * 2] = turn;
     }
-    if (norm != nullptr)
+    if (norm.norm != nullptr)
       norm_heads(heads, width, norm, norm_factor(sum, is_q ? task.q_width : task.k_width, task.eps),
                  normed != nullptr ? normed + row * width : nullptr);
     __syncthreads();
-    const float *const cos = task.cos + row * task.half, *const sin = task.sin + row * task.half;
+    const float *const cos = angles, *const sin = angles + task.half;
     if (is_q) {
       auto* const out = reinterpret_cast<uint32_t*>(task.q_out + row * width);
       for (int i = threadIdx.x; i < width / 2; i += kThreads)
         out[i] = turned_pair(heads, i, task.half, cos, sin);
     } else {
-      store_kv(task, row, heads, cos, sin);
+      store_kv(task, row, row == static_cast<int>(blockIdx.x) ? first_place : task.places[row], heads, cos,
+               sin);
     }
     __syncthreads();  // the heads are read
   }
@@ -290,7 +329,10 @@ void embed(const EmbedTask& task, int32_t rows, StreamHandle stream) {
 
 void residual_norm(const ResidualTask& task, StreamHandle stream) {
   if (task.rows == 0) return;
-  launch_kernel<residual_norm_kernel>("residual_norm", task.rows, kThreads, task.width * 2, stream, task);
+  const auto launch = [&]<int kQuads>() {
+    launch_kernel<residual_norm_kernel<kQuads>>("residual_norm", task.rows, kRowThreads, 0, stream, task);
+  };
+  one_quad(task.width) ? launch.operator()<1>() : launch.operator()<kRowQuadsMax>();
 }
 
 void quantise(const QuantiseTask& task, StreamHandle stream) {

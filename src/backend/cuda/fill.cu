@@ -1,4 +1,4 @@
-// Random weights in place. Bound: memory.
+// Weights as they come: packed, or made up. Bound: memory.
 
 #include <algorithm>
 #include <cstdint>
@@ -43,7 +43,28 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(const __grid_constant__ 
   }
 }
 
+// A thread 16 bytes of the packed weight.
+__global__ void __launch_bounds__(kThreads)
+    pack_kernel(const uint4* from, int64_t pieces, int in, uint4* to) {
+  wait_for_previous();
+  constexpr int kRowPieces = kScaleCols / 16, kChainPieces = kTileRows * kRowPieces;
+  for (int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x; at < pieces;
+       at += int64_t{kCtas} * kThreads) {
+    const int64_t tile = at / in;  // its bytes over 16 are `in`
+    const int rest = static_cast<int>(at % in), chain = rest / kChainPieces;
+    const int64_t row = tile * kTileRows + rest % kChainPieces / kRowPieces;
+    to[at] = from[row * (in / 16) + chain * kRowPieces + rest % kRowPieces];
+  }
+}
+
 }  // namespace
+
+void pack(const void* from, int32_t out, int32_t in, void* to, StreamHandle stream) {
+  const int64_t pieces = int64_t{out} * in / 16;
+  const auto ctas = static_cast<int>(std::min<int64_t>((pieces + kThreads - 1) / kThreads, kCtas));
+  launch_kernel<pack_kernel>("packing of weights", ctas, kThreads, 0, stream, static_cast<const uint4*>(from),
+                             pieces, in, static_cast<uint4*>(to));
+}
 
 void fill_random(const FillTask& task, StreamHandle stream) {
   if (task.rows * task.cols == 0) return;

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "base/float_types.h"
 
 namespace minimax::backend::cuda {
@@ -101,6 +102,8 @@ Forward::Forward(const Parts& parts, const ForwardSizes& sizes)
       shape_(parts.weights.shape()),
       whole_(parts.weights.whole_shape()),
       sizes_(sizes) {
+  if (shape_.hidden > kHiddenMax)
+    throw Error("cuda: config.json: hidden_size: expected at most {}, found {}", kHiddenMax, shape_.hidden);
   arena_ = DeviceMemory(lay_out(nullptr, shape_, whole_, sizes_), "activations (--max-num-batched-tokens)");
   lay_out(arena_.data(), shape_, whole_, sizes_);
   staging_ = PinnedMemory(StepImage::bytes(sizes_), "staging of a step");
@@ -308,7 +311,7 @@ bool Forward::quantises(const Matrix& weight) const {
 // What `weight` multiplies: x, or what stands for it in grid_.
 void Forward::set_input(LinearTask& task, const Matrix& weight, const uint16_t* x) const {
   const bool quantised = quantises(weight);
-  task.x = quantised ? grid_ : x;
+  task.x = quantised ? static_cast<const void*>(grid_) : x;
   task.x_scales = quantised ? grid_scales_ : nullptr;
 }
 
@@ -378,6 +381,7 @@ void Forward::attention_part(int32_t n) {
              .block_table = device_.table,
              .leaves_max = leaves_max_,
              .partials = leaves_apart_ ? partials_ : nullptr,
+             .old_keys = decode_only_,
              .grid = quantises(weights.o) ? grid_ : nullptr,
              .scales = grid_scales_},
             rows_, stream);
@@ -398,6 +402,7 @@ void Forward::experts_part(int32_t n) {
           .x = norm_,
           .rows = rows_},
          stream);
+  const int32_t tile = tile_rows(parts, shape_.experts);
   route({.logits = router_logits_,
          .bias = weights.router_bias,
          .rows = rows_,
@@ -406,14 +411,12 @@ void Forward::experts_part(int32_t n) {
          .scores = scores_,
          .ids = expert_ids_,
          .weights = expert_weights_},
-        stream);
+        {.tile_rows = tile, .parts = parts_, .tiles = part_tiles_, .tile_count = part_tile_count_}, stream);
   tap(taps::kRouterLogits, router_logits_, rows_, shape_.experts);
   tap(taps::kRouterScores, scores_, rows_, shape_.experts);
   tap(taps::kExpertIds, expert_ids_, rows_, slots);
   tap(taps::kExpertWeights, expert_weights_, rows_, slots);
 
-  const int32_t tile = tile_rows(parts, shape_.experts);
-  group_parts(expert_ids_, parts, shape_.experts, tile, parts_, part_tiles_, part_tile_count_, stream);
   LinearTask task{.outputs = {{.weight = weights.gate, .y_bf16 = inner_, .y_stride = shape_.expert_width},
                               {.weight = weights.up}},
                   .output_count = 2,
@@ -425,7 +428,8 @@ void Forward::experts_part(int32_t n) {
                   .tile_count_max = std::min(parts, std::min(parts, shape_.experts) + parts / tile),
                   .tile_rows = tile,
                   .parts = parts_,
-                  .x_divisor = slots};
+                  .x_divisor = slots,
+                  .starts_late = true};
   set_input(task, weights.gate, norm_);
   linear(task, stream);
   quantise_for(weights.down, inner_, parts);
@@ -433,6 +437,8 @@ void Forward::experts_part(int32_t n) {
   task.output_count = 1;
   task.swiglu = false;
   task.x_divisor = 1;
+  task.starts_late = false;
+  task.tiles_there = true;
   set_input(task, weights.down, inner_);
   linear(task, stream);
   tap(taps::kExpertInner, inner_, rows_, int64_t{slots} * shape_.expert_width);

@@ -61,9 +61,10 @@ struct StepImage {
 // Where a forward keeps its activations: bf16 unless float.
 struct ForwardBuffers {
   std::byte* device_image_ = nullptr;
+  uint8_t* grid_ = nullptr;  // e4m3
   uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q_turned_ = nullptr, *k_ = nullptr,
            *k_normed_ = nullptr, *k_turned_ = nullptr, *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr,
-           *grid_ = nullptr, *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
+           *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
   float *grid_scales_ = nullptr, *cos_ = nullptr, *sin_ = nullptr, *router_logits_ = nullptr,
         *scores_ = nullptr, *expert_weights_ = nullptr, *partials_ = nullptr, *logits_ = nullptr,
         *rank_sums_ = nullptr;  // o_proj of a rank, before the sum over ranks

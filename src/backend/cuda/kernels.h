@@ -13,12 +13,15 @@
 namespace minimax::backend::cuda {
 
 inline constexpr int32_t kScaleCols = 128;  // columns of an fp8 scale block, and K of one chain of products
+inline constexpr int32_t kTileRows = 16;    // of weights that are packed, and multiplied, together
 inline constexpr int32_t kHeadDim = 128;
 inline constexpr int32_t kLeafKeys = 128;  // keys of one leaf of the attention's sums, by absolute position
 
 enum class WeightKind : uint8_t { kE4m3, kBf16, kF32 };
 
-// One weight, or the same weight of all experts of a layer one after the other. [out, in] row-major.
+// One weight, or the same weight of all experts of a layer one after the other. [out, in] row-major, or
+// packed: tiles of 16 rows, of each its chains of kScaleCols columns one after the other, row-major inside.
+// So what is read at once lies together.
 struct Matrix {
   const void* data = nullptr;
   const float* scales = nullptr;  // kE4m3: [blocks of rows, scale_cols()]
@@ -30,6 +33,7 @@ struct Matrix {
   int32_t lead_rows = 0;
   int32_t lead_cols = 0;
   WeightKind kind = WeightKind::kBf16;
+  bool packed = false;  // of kE4m3, where `out` is a multiple of 16 and `in` of kScaleCols
 
   constexpr int64_t element_bytes() const {
     return kind == WeightKind::kE4m3 ? 1 : kind == WeightKind::kBf16 ? 2 : 4;
@@ -42,7 +46,7 @@ struct Matrix {
 };
 
 // Rows `begin` to `begin + count` of the list of routed parts, all of one expert.
-struct PartTile {
+struct alignas(16) PartTile {
   int32_t expert = 0;
   int32_t begin = 0;
   int32_t count = 0;
@@ -62,7 +66,7 @@ struct LinearTask {
   // outputs[0] is the gate, outputs[1] up, alike in shape: bf16(silu(gate) * up) of their bf16 values goes to
   // outputs[0]. Not with kF32.
   bool swiglu = false;
-  const uint16_t* x = nullptr;      // [*, in] bf16; w8a8: values of e4m3
+  const void* x = nullptr;          // [*, in] bf16; with x_scales: e4m3
   const float* x_scales = nullptr;  // w8a8: [*, scale_cols()]; nullptr: 1
   int32_t rows = 0;                 // rows of y; with tiles: an upper bound of parts
   // Experts: tile i multiplies rows x[parts[j] / x_divisor] into y[parts[j]].
@@ -72,6 +76,11 @@ struct LinearTask {
   int32_t tile_rows = 0;  // the tile_rows() that group_parts was given
   const int32_t* parts = nullptr;
   int32_t x_divisor = 1;
+  // Of two launches over the same tiles, the first starts its successors only when the tiles are there; so
+  // the second may read them, and the weights they name, while it waits.
+  bool starts_late = false;
+  bool tiles_there = false;
+  int32_t tile_items = 0;  // linear() fills it in: items of work of a tile of columns
 };
 
 // y = x W^T: products exact, K in chains of kScaleCols, each chain times fp32(scale_w * scale_x) onto a
@@ -95,13 +104,14 @@ struct EmbedTask {
   uint16_t* out = nullptr;  // [rows, hidden]
 };
 void embed(const EmbedTask& task, int32_t rows, StreamHandle stream);
+inline constexpr int32_t kHiddenMax = 12288;
 // What lies between two linears of a row, in one pass: what the layer before it gave joins the residual
 // stream, the next norm follows, and the quantisation of its result. docs/numerics.md for each.
 struct ResidualTask {
   uint16_t* h = nullptr;           // [*, width]
   const int32_t* index = nullptr;  // row i is h row index[i]; nullptr: row i
   int32_t rows = 0;
-  int32_t width = 0;  // a multiple of 16
+  int32_t width = 0;  // a multiple of 16, at most kHiddenMax
   // h = bf16(h + y). y [rows, width]; nullptr: h stays. Or y = bf16(sum over slots, in order, of
   // slot_weights[row][slot] * parts[row][slot]), parts [rows, slots, width].
   const uint16_t* y = nullptr;
@@ -114,7 +124,7 @@ struct ResidualTask {
   float eps = 0;
   uint16_t* out = nullptr;
   // As quantise() of out; nullptr: none.
-  uint16_t* grid = nullptr;
+  uint8_t* grid = nullptr;
   float* scales = nullptr;
 };
 void residual_norm(const ResidualTask& task, StreamHandle stream);
@@ -123,8 +133,9 @@ void residual_norm(const ResidualTask& task, StreamHandle stream);
 // (with more than kPushRows rows it is overwritten). It is the exchange memory's `partials` if ranks > 1.
 enum class PeerForm : uint8_t {
   kBySize,
-  kPush,  // every rank sums all rows; at most kPushRows
-  kOwned  // a row is summed by one rank, which hands the result to the others
+  kWords,  // every rank sums all rows, of floats that carry their count; at most kWordRows
+  kPush,   // every rank sums all rows, when flags say that they are there; at most kPushRows
+  kOwned   // a row is summed by one rank, which hands the result to the others
 };
 void residual_norm_over_ranks(const ResidualTask& task, float* partial, const PeerView& peers, PeerForm form,
                               StreamHandle stream);
@@ -140,13 +151,13 @@ struct GatherTask {
 };
 void gather_logits(const GatherTask& task, StreamHandle stream);
 
-// Per row and kScaleCols columns: scale = amax / 448 (1 if 0), out = the e4m3 value of x / scale, as bf16.
+// Per row and kScaleCols columns: scale = amax / 448 (1 if 0), out = e4m3 of x / scale.
 struct QuantiseTask {
   const uint16_t* x = nullptr;  // [rows, width]
   int32_t rows = 0;
   int32_t width = 0;
   int32_t lead = 0;         // columns of the first group that another rank holds
-  uint16_t* out = nullptr;  // [rows, width]
+  uint8_t* out = nullptr;   // [rows, width]
   float* scales = nullptr;  // [rows, groups]
   // Ranks that hold `width` columns each, in order: a group that is cut takes its amax over them.
   PeerView peers;
@@ -212,13 +223,18 @@ struct AttentionTask {
   int32_t leaves_max = 0;     // of the longest row
   float* partials = nullptr;  // nullptr: one CTA folds all leaves of its tile. Else [rows, q_heads,
                               // leaves_max, kPartialFloats]: a CTA a leaf, folded by a second kernel
+  // All keys but each tile's last were there before the launch that this one follows.
+  bool old_keys = false;
   // As quantise() of out; nullptr: none.
-  uint16_t* grid = nullptr;
+  uint8_t* grid = nullptr;
   float* scales = nullptr;
 };
 inline constexpr int32_t kPartialFloats = kHeadDim + 2;
 int32_t wide_rows(int32_t group);  // query heads of a KV head, at most 8
 void attention(const AttentionTask& task, int32_t rows, StreamHandle stream);
+
+// `to` gets the bytes of one weight of kE4m3 packed; see Matrix.
+void pack(const void* from, int32_t out, int32_t in, void* to, StreamHandle stream);
 
 // Random weights, for timing: an element is a function of `seed` and its place in the whole tensor alone.
 // kE4m3: all finite codes; kBf16 and kF32: uniform in [-span, span].
@@ -237,15 +253,20 @@ struct RouteTask {
   const float* bias = nullptr;    // [experts]
   int32_t rows = 0;
   int32_t experts = 0;       // at most 1024
-  int32_t slots = 0;         // experts of a row, at most 32
+  int32_t slots = 0;         // experts of a row, at most 32 and all of them
   float* scores = nullptr;   // [rows, experts]
   int32_t* ids = nullptr;    // [rows, slots]
   float* weights = nullptr;  // [rows, slots]
 };
-void route(const RouteTask& task, StreamHandle stream);
 // The parts (row * slots + slot) expert by expert, in tiles of at most tile_rows. The order inside an expert
 // is not fixed: no result depends on it.
-void group_parts(const int32_t* ids, int32_t parts_count, int32_t experts, int32_t tile_rows, int32_t* parts,
-                 PartTile* tiles, int32_t* tile_count, StreamHandle stream);
+struct GroupTask {
+  int32_t tile_rows = 0;
+  int32_t* parts = nullptr;       // [rows * slots]
+  PartTile* tiles = nullptr;      // as many as there may be
+  int32_t* tile_count = nullptr;  // [1]
+};
+// The experts of each row, and the rows of each expert.
+void route(const RouteTask& task, const GroupTask& groups, StreamHandle stream);
 
 }  // namespace minimax::backend::cuda

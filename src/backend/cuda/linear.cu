@@ -1,8 +1,8 @@
 // y = x W^T on the tensor cores, for every row count with one tree of sums.
 //
 // Mapping: weights are the M operand (16 features a warp), rows of x the N operand (kTiles * 8 columns), so
-// an element of y never meets another row. mma.sync m16n8k16 bf16; e4m3 weights and quantised activations
-// are widened to bf16, which is exact.
+// an element of y never meets another row. mma.sync m16n8k16. e4m3 weights are widened
+// to bf16, or to f16 where activations are quantised (f16 values of e4m3); both exact.
 //
 // CTAs are persistent and walk over items (a tile of columns, a range of features). Chains of K = 128 of
 // weights and x pass through a ring in shared memory filled by cp.async, which runs ahead across the items:
@@ -27,56 +27,102 @@ namespace minimax::backend::cuda {
 
 namespace {
 
-// One chain of this warp onto `sum`. Tiles of columns go in groups whose products are independent of each
-// other: one alone would wait for the tensor cores' latency.
-template <WeightKind kKind, int kTiles, bool kSplit, int kM>
-__device__ inline void add_chain(const char* stage, int tiles, bool x_scaled, float (&sum)[kM][kTiles][4]) {
-  using L = Layout<kKind, kTiles, kSplit>;
-  constexpr int kGroup = kTiles < 4 || kM > 1 ? 2 : 4;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
-  const int chain = kSplit ? warp / 2 : 0;
-  const float* const scales = reinterpret_cast<const float*>(stage + L::kScaleOffset);
+// Where a lane finds its part of a stage, in bytes from the stage's begin on.
+template <typename L>
+struct Lane {
+  int warp, column_warp;           // of features, and of columns
+  uint32_t weights, x;             // this lane's part of the first rows of a stage's operands
+  uint32_t weight_scales, scales;  // of the warp's first tile, and of this lane's first columns
+  __device__ explicit Lane(int thread)
+      : warp(thread / 32 % L::kFeatureWarps), column_warp(thread / 32 / L::kFeatureWarps) {
+    const int group = thread % 32 / 4, quad = thread % 4,
+              first_tile = L::kSplit ? warp / 2 * L::kTiles : column_warp;
+    weights = operand_at<L::kRowBytes>(warp * L::kM * kFeatures + group, quad);
+    x = L::kXOffset + operand_at<L::kXRowBytes>(first_tile * 8 + group, quad);
+    weight_scales = L::kScaleOffset + 4 * warp * L::kM;
+    scales = L::kScaleOffset + 4 * (kFeatureTiles + first_tile * 8 + quad * 2);
+  }
+};
+
+// One chain of this warp onto `sum`; `tiles`: of its columns, those in use. Tiles of columns go in groups
+// whose products are independent of each other: one alone would wait for the tensor cores' latency.
+template <typename L>
+__device__ inline void add_chain(const Lane<L>& lane, uint32_t stage, int tiles, bool x_scaled,
+                                 float (&sum)[L::kM][L::kWarpTiles][4]) {
+  constexpr int kM = L::kM;
+  constexpr int kGroup = L::kTiles == 8 ? 2 : L::kTiles < 4 ? L::kTiles : 4;
   Pairs low[kM][2], high[kM][2];
+  const auto load_weights = [&](int half) {
 #pragma unroll
-  for (int m = 0; m < kM; ++m)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = (warp * kM + m) * kFeatures + group;
-      low[m][half] = load_weight<kKind>(stage, row, half, quad);
-      high[m][half] = load_weight<kKind>(stage, row + 8, half, quad);
+    for (int m = 0; m < kM; ++m) {
+      const uint32_t at =
+          ((stage + lane.weights) ^ (half * kHalfBit<L::kRowBytes>)) + m * kFeatures * L::kRowBytes;
+      low[m][half] = load_operand<L::kRowBytes, L::kQuantised>(at);
+      high[m][half] = load_operand<L::kRowBytes, L::kQuantised>(at + 8 * L::kRowBytes);
     }
+  };
+  if constexpr (!L::kKept) {  // else there are no registers to keep them
+    load_weights(0);
+    load_weights(1);
+  }
 #pragma unroll
-  for (int first = 0; first < kTiles; first += kGroup) {
+  for (int first = 0; first < L::kWarpTiles; first += kGroup) {
     if (first >= tiles) break;
     float d[kM][kGroup][4] = {};
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
+      if constexpr (L::kKept) load_weights(half);
       Pairs x[kGroup];
 #pragma unroll
       for (int n = 0; n < kGroup; ++n)
-        x[n] = load_bf16(stage + L::kXOffset, chain * L::kColumns + (first + n) * 8 + group,
-                         half * 8 + quad * 2);
+        x[n] =
+            load_operand<L::kXRowBytes, L::kQuantised>(((stage + lane.x) ^ (half * kHalfBit<L::kXRowBytes>)) +
+                                                       (first + n) * L::kColumnWarps * 8 * L::kXRowBytes);
 #pragma unroll
       for (int step = 0; step < 4; ++step)
 #pragma unroll
         for (int n = 0; n < kGroup; ++n)
 #pragma unroll
-          for (int m = 0; m < kM; ++m) multiply(d[m][n], low[m][half], high[m][half], x[n], step);
+          for (int m = 0; m < kM; ++m)
+            multiply<L::kQuantised>(d[m][n], low[m][half], high[m][half], x[n], step);
     }
 #pragma unroll
-    for (int n = 0; n < kGroup; ++n)
+    for (int n = 0; n < kGroup; ++n) {
+      const float2 x_scale =
+          x_scaled ? load_float2(stage + lane.scales + 4 * 8 * (first + n) * L::kColumnWarps) : float2{1, 1};
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int column = (first + n) * 8 + quad * 2 + e % 2;
-        const float x_scale = x_scaled ? scales[kFeatureTiles + chain * L::kColumns + column] : 1.0f;
+      for (int m = 0; m < kM; ++m) {
+        const float weight_scale =
+            L::kKind == WeightKind::kE4m3 ? load_float(stage + lane.weight_scales + 4 * m) : 1.0f;
+        const float factors[2] = {weight_scale * x_scale.x, weight_scale * x_scale.y};
 #pragma unroll
-        for (int m = 0; m < kM; ++m) {
-          const float weight_scale = kKind == WeightKind::kE4m3 ? scales[warp * kM + m] : 1.0f;
+        for (int e = 0; e < 4; ++e) {
           float& to = sum[m][first + n][e];
-          to = __fmaf_rn(d[m][n][e], weight_scale * x_scale, to);
+          to = __fmaf_rn(d[m][n][e], factors[e % 2], to);
         }
       }
+    }
   }
+}
+
+// The end of a segment: its sums join the totals. `begins`: it was the first.
+template <typename L>
+__device__ inline void add_segment(bool begins, float (&sum)[L::kM][L::kWarpTiles][4],
+                                   float (&total)[L::kM][L::kWarpTiles][4], float* kept) {
+#pragma unroll
+  for (int m = 0; m < L::kM; ++m)
+#pragma unroll
+    for (int n = 0; n < L::kWarpTiles; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        if constexpr (L::kKept) {
+          float& own = kept[((m * L::kWarpTiles + n) * 4 + e) * L::kThreads + threadIdx.x];
+          own = (begins ? 0.0f : own) + sum[m][n][e];
+        } else {
+          total[m][n][e] += sum[m][n][e];
+        }
+        sum[m][n][e] = 0;
+      }
 }
 
 // The four segments of a feature, a warp each, in order.
@@ -94,157 +140,269 @@ __device__ inline void store_segments(const LinearTask& task, const Item& item,
       partial[(warp * kFeatures + group + i / 2 * 8) * (kColumns + 1) + n * 8 + quad * 2 + i % 2] =
           total[0][n][i];
   __syncthreads();
-  for (int at = threadIdx.x; at < kItemFeatures * item.tile.count; at += kThreads) {
-    const int feature = at % kItemFeatures, column = at / kItemFeatures;
+  const auto whole = [&](int feature, int column) {
     float value = 0;
 #pragma unroll
     for (int segment = 0; segment < kSegments; ++segment)
       value += partial[(segment * kItemFeatures + feature) * (kColumns + 1) + column];
+    return value;
+  };
+  const int features = item_features(task, kItemFeatures);
+  for (int at = threadIdx.x; at < features * item.tile.count; at += kThreads) {
+    const int feature = at % features, column = at / features;
+    float value = whole(feature, column);
+    if (task.swiglu) value = swiglu(value, whole(feature + features, column));
     store(task.outputs[item.output], item.feature + feature, y_row(task, item.tile, column), value);
   }
 }
 
-template <WeightKind kKind, int kTiles, bool kSplit>
-__global__ void __launch_bounds__((Layout<kKind, kTiles, kSplit>::kThreads),
-                                  (Layout<kKind, kTiles, kSplit>::kCtas))
+template <WeightKind kKind, bool kQuantised, int kTiles, bool kSplit, bool kDeep>
+__global__ void __launch_bounds__((Layout<kKind, kQuantised, kTiles, kSplit, kDeep>::kThreads),
+                                  (Layout<kKind, kQuantised, kTiles, kSplit, kDeep>::kCtas))
     linear_kernel(const __grid_constant__ LinearTask task) {
-  using L = Layout<kKind, kTiles, kSplit>;
-  extern __shared__ __align__(16) char shared[];
+  using L = Layout<kKind, kQuantised, kTiles, kSplit, kDeep>;
+  extern __shared__ __align__(256) char shared[];
+  const uint32_t ring = kept_shared_address(shared);
+  const int thread = kept_thread_index();
+  const Lane<L> lane(thread);
   char* const exchange = shared + L::kStages * L::kStageBytes;
+  auto* const kept = reinterpret_cast<float*>(exchange + L::kExchangeBytes);  // totals, each thread's own
   const int chains = static_cast<int>(task.outputs[0].weight.scale_cols());
   const int chains_each = chains / L::kChains, segment_chains = chains / segments_of(chains);
-  const int tile_items = items_a_tile(task, L::kItemFeatures);
-  // Which experts there are is for the launch before to say, which weights of a dense layer is not.
-  const bool dense = task.tiles == nullptr, ahead = dense && chains_each >= L::kStages - 1;
-  if (!dense) wait_for_previous();
-  const int tiles = dense ? (task.rows + L::kColumns - 1) / L::kColumns : *task.tile_count;
-  const int items = tiles * tile_items;
-  Loader<L> loader(task, items, tile_items, chains);
+  const int tile_items = task.tile_items;
+  // The weights of a dense layer are known before what the launch before gives is there; so are experts', if
+  // their tiles are.
+  const bool dense = task.tiles == nullptr, known = dense || task.tiles_there;
+  uint64_t* const stamp = begin_launch(task.starts_late);
+  if (!known) wait_for_previous(stamp);
+  if (task.starts_late) start_next();
+  Loader<L> loader(task, chains, thread);
+  const int items = loader.items();
+  const int ahead = known ? min(chains_each, L::kStages - 1) : 0;
 #pragma unroll 1
-  for (int i = 0; ahead && i < L::kStages - 1; ++i) loader.fill_ahead(shared + i * L::kStageBytes, i);
-  if (dense) wait_for_previous();
+  for (int i = 0; i < ahead; ++i) loader.fill_ahead(ring + i * L::kStageBytes, i);
+  if (known) {
+    if (dense && threadIdx.x == 0 && ahead < chains_each) loader.prefetch_item();
+    wait_for_previous(stamp);
+  }
 #pragma unroll 1
-  for (int i = 0; i < L::kStages - 1; ++i) loader.fill(shared + i * L::kStageBytes, !ahead);
-  int stage = 0;
+  for (int i = 0; i < L::kStages - 1; ++i) loader.fill(ring + i * L::kStageBytes, i >= ahead);
+  const uint32_t last_stage = ring + (L::kStages - 1) * L::kStageBytes;
+  const bool x_scaled = task.x_scales != nullptr;
+  uint32_t stage = ring;
   for (int index = blockIdx.x; index < items; index += gridDim.x) {
-    const Item item = item_at<L>(task, index, tile_items);
-    const int used = (item.tile.count + 7) / 8;
-    float sum[L::kM][kTiles][4] = {}, total[L::kM][kTiles][4] = {};
+    const Item item =
+        item_at<L>(task, index, tile_items, dense ? PartTile{} : task.tiles[index / tile_items]);
+    const int used = ((item.tile.count + 7) / 8 + L::kColumnWarps - 1 - lane.column_warp) / L::kColumnWarps;
+    float sum[L::kM][L::kWarpTiles][4] = {}, total[L::kM][L::kWarpTiles][4] = {};
     int left = segment_chains;
+    bool begins = true;
 #pragma unroll 1
     for (int chain = 0; chain < chains_each; ++chain) {
       copies_wait<L::kStages - 2>();
       __syncthreads();
-      loader.fill(shared + (stage == 0 ? L::kStages - 1 : stage - 1) * L::kStageBytes);
-      add_chain<kKind, kTiles, kSplit>(shared + stage * L::kStageBytes, used, task.x_scales != nullptr, sum);
-      stage = stage + 1 == L::kStages ? 0 : stage + 1;
+      loader.fill(stage == ring ? last_stage : stage - L::kStageBytes);
+      add_chain<L>(lane, stage, used, x_scaled, sum);
+      stage = stage == last_stage ? ring : stage + L::kStageBytes;
       if (--left > 0) continue;
       left = segment_chains;
+      add_segment<L>(begins, sum, total, kept);
+      begins = false;
+    }
+    if constexpr (L::kKept) {
 #pragma unroll
       for (int m = 0; m < L::kM; ++m)
 #pragma unroll
-        for (int n = 0; n < kTiles; ++n)
+        for (int n = 0; n < L::kWarpTiles; ++n)
 #pragma unroll
-          for (int e = 0; e < 4; ++e) {
-            total[m][n][e] += sum[m][n][e];
-            sum[m][n][e] = 0;
-          }
+          for (int e = 0; e < 4; ++e)
+            total[m][n][e] = kept[((m * L::kWarpTiles + n) * 4 + e) * L::kThreads + threadIdx.x];
     }
     if constexpr (kSplit) {
       store_segments<kTiles>(task, item, total, exchange);
+    } else if constexpr (L::kWide) {
+      if (task.outputs[item.output].y_bf16 != nullptr) {
+        store_wide<L>(task, item, total, exchange);
+      } else {
+        store_totals<L>(task, item, total);
+      }
     } else if (task.swiglu) {
       store_swiglu<kTiles, L::kM>(task, item, total, exchange);
     } else {
-      store_totals<kTiles, L::kM>(task, item, total);
+      store_totals<L>(task, item, total);
     }
   }
 }
 
-// fp32 weights, for the router: a CTA 4 features and 8 rows; a lane 4 columns at a time, warps take turns.
-constexpr int kF32Rows = 8;
-constexpr int kF32Features = 4;
+// fp32 weights, for the router: a CTA kFeatures features and kRows rows; a lane 4 columns at a time, warps
+// take turns. kTurns of them are loaded at once.
 constexpr int kF32Warps = 8;
 constexpr int kF32Threads = kF32Warps * 32;
+constexpr int kF32TurnColumns = kF32Warps * 128;
 
+// Of 32 values of every lane: lane l gets the sum over lanes of value l. The tree is that of a butterfly of
+// one value.
+template <int kHalf>
+__device__ inline void sum_step(float (&values)[32]) {
+  const bool upper = (threadIdx.x & kHalf) != 0;
+#pragma unroll
+  for (int i = 0; i < kHalf; ++i) {
+    const float send = upper ? values[i] : values[i + kHalf], keep = upper ? values[i + kHalf] : values[i];
+    values[i] = keep + __shfl_xor_sync(0xFFFFFFFFu, send, kHalf);
+  }
+}
+__device__ inline float sum_of_lanes(float (&values)[32]) {
+  sum_step<16>(values);
+  sum_step<8>(values);
+  sum_step<4>(values);
+  sum_step<2>(values);
+  sum_step<1>(values);
+  return values[0];
+}
+
+template <int kRows, int kFeatures, int kTurns>
 __global__ void __launch_bounds__(kF32Threads) linear_f32_kernel(const __grid_constant__ LinearTask task) {
-  wait_for_previous();
-  __shared__ float partial[kF32Warps][kF32Features][kF32Rows];
+  uint64_t* const stamp = begin_launch();
+  constexpr int kValues = kFeatures * kRows;
+  __shared__ float partial[kF32Warps][kValues];
   const LinearOutput& output = task.outputs[0];
   const Matrix& w = output.weight;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int feature_begin = blockIdx.x * kF32Features, row_begin = blockIdx.y * kF32Rows;
-  float sum[kF32Features][kF32Rows] = {};
-  for (int k = warp * 128 + lane * 4; k < w.in; k += kF32Warps * 128) {
-    float4 a[kF32Features];
-    uint2 x[kF32Rows];
+  const int feature_begin = blockIdx.x * kFeatures, row_begin = blockIdx.y * kRows;
+  float4 a[kTurns][kFeatures];
+  const auto load_weights = [&](int begin) {
 #pragma unroll
-    for (int f = 0; f < kF32Features; ++f) {
-      const int64_t feature = min(feature_begin + f, w.out - 1);
-      a[f] = __ldg(reinterpret_cast<const float4*>(static_cast<const float*>(w.data) + feature * w.in + k));
-    }
+    for (int turn = 0; turn < kTurns; ++turn)
 #pragma unroll
-    for (int r = 0; r < kF32Rows; ++r) {
-      const int64_t row = min(row_begin + r, task.rows - 1);
-      x[r] = __ldg(reinterpret_cast<const uint2*>(task.x + row * w.in + k));
-    }
-#pragma unroll
-    for (int f = 0; f < kF32Features; ++f)
-#pragma unroll
-      for (int r = 0; r < kF32Rows; ++r) {
-        sum[f][r] = __fmaf_rn(a[f].x, widen_low(x[r].x), sum[f][r]);
-        sum[f][r] = __fmaf_rn(a[f].y, widen_high(x[r].x), sum[f][r]);
-        sum[f][r] = __fmaf_rn(a[f].z, widen_low(x[r].y), sum[f][r]);
-        sum[f][r] = __fmaf_rn(a[f].w, widen_high(x[r].y), sum[f][r]);
+      for (int f = 0; f < kFeatures; ++f) {
+        const int k = begin + turn * kF32TurnColumns;
+        const int64_t feature = min(feature_begin + f, w.out - 1);
+        a[turn][f] = k < w.in ? __ldg(reinterpret_cast<const float4*>(static_cast<const float*>(w.data) +
+                                                                      feature * w.in + k))
+                              : float4{};
       }
+  };
+  const int own = warp * 128 + lane * 4;
+  load_weights(own);
+  wait_for_previous(stamp);
+  float sum[kFeatures][kRows] = {};
+#pragma unroll 1
+  for (int begin = own; begin < w.in; begin += kTurns * kF32TurnColumns) {
+    if (begin != own) load_weights(begin);
+    uint2 x[kTurns][kRows];
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn)
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const int k = begin + turn * kF32TurnColumns;
+        const int64_t row = min(row_begin + r, task.rows - 1);
+        x[turn][r] =
+            k < w.in ? *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(task.x) + row * w.in + k)
+                     : uint2{};
+      }
+#pragma unroll
+    for (int turn = 0; turn < kTurns; ++turn)
+#pragma unroll
+      for (int f = 0; f < kFeatures; ++f)
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          sum[f][r] = __fmaf_rn(a[turn][f].x, widen_low(x[turn][r].x), sum[f][r]);
+          sum[f][r] = __fmaf_rn(a[turn][f].y, widen_high(x[turn][r].x), sum[f][r]);
+          sum[f][r] = __fmaf_rn(a[turn][f].z, widen_low(x[turn][r].y), sum[f][r]);
+          sum[f][r] = __fmaf_rn(a[turn][f].w, widen_high(x[turn][r].y), sum[f][r]);
+        }
   }
 #pragma unroll
-  for (int f = 0; f < kF32Features; ++f)
+  for (int first = 0; first < kValues; first += 32) {
+    float values[32];
 #pragma unroll
-    for (int r = 0; r < kF32Rows; ++r) {
-      float value = sum[f][r];
-#pragma unroll
-      for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xFFFFFFFFu, value, step);
-      if (lane == 0) partial[warp][f][r] = value;
-    }
+    for (int i = 0; i < 32; ++i)
+      values[i] = first + i < kValues ? sum[(first + i) / kRows][(first + i) % kRows] : 0.0f;
+    const float value = sum_of_lanes(values);
+    if (first + lane < kValues) partial[warp][first + lane] = value;
+  }
   __syncthreads();
-  if (threadIdx.x >= kF32Features * kF32Rows) return;
-  const int f = threadIdx.x % kF32Features, r = threadIdx.x / kF32Features;
+  if (static_cast<int>(threadIdx.x) >= kValues) return;
+  const int f = threadIdx.x / kRows, r = threadIdx.x % kRows;
   float value = 0;
 #pragma unroll
-  for (int part = 0; part < kF32Warps; ++part) value += partial[part][f][r];
+  for (int part = 0; part < kF32Warps; ++part) value += partial[part][threadIdx.x];
   if (row_begin + r < task.rows) store(output, feature_begin + f, row_begin + r, value);
 }
 
-template <WeightKind kKind, int kTiles, bool kSplit>
-void launch(const LinearTask& task, StreamHandle stream) {
-  using L = Layout<kKind, kTiles, kSplit>;
-  const int ctas_max = ctas_at_once<linear_kernel<kKind, kTiles, kSplit>>(L::kThreads, L::kSharedBytes);
-  const int tiles = task.tiles != nullptr ? task.tile_count_max : (task.rows + L::kColumns - 1) / L::kColumns;
-  const int64_t items = int64_t{tiles} * items_a_tile(task, L::kItemFeatures);
-  launch_kernel<linear_kernel<kKind, kTiles, kSplit>>("linear",
-                                                      static_cast<int>(items < ctas_max ? items : ctas_max),
-                                                      L::kThreads, L::kSharedBytes, stream, task);
+template <int kRows, int kFeatures, int kTurns>
+void launch_f32(const LinearTask& task, StreamHandle stream) {
+  const dim3 grid((task.outputs[0].weight.out + kFeatures - 1) / kFeatures, (task.rows + kRows - 1) / kRows);
+  launch_kernel<linear_f32_kernel<kRows, kFeatures, kTurns>>("linear_f32", grid, kF32Threads, 0, stream,
+                                                             task);
 }
 
-template <WeightKind kKind>
+// Few rows: the latency of loads counts, and the published width is 3 turns. Many: how often x and the
+// weights are read.
+void choose_f32(const LinearTask& task, StreamHandle stream) {
+  if (task.rows == 1) {
+    launch_f32<1, 4, 3>(task, stream);
+  } else if (task.rows <= 32) {
+    launch_f32<8, 4, 3>(task, stream);
+  } else {
+    launch_f32<16, 8, 1>(task, stream);
+  }
+}
+
+template <WeightKind kKind, bool kQuantised, int kTiles, bool kSplit, bool kDeep>
+void launch(const LinearTask& given, StreamHandle stream) {
+  using L = Layout<kKind, kQuantised, kTiles, kSplit, kDeep>;
+  constexpr auto kKernel = linear_kernel<kKind, kQuantised, kTiles, kSplit, kDeep>;
+  LinearTask task = given;
+  task.tile_items = items_a_tile(task, L::kItemFeatures);
+  const int ctas_max = ctas_at_once<kKernel>(L::kThreads, L::kSharedBytes);
+  const int tiles = task.tiles != nullptr ? task.tile_count_max : (task.rows + L::kColumns - 1) / L::kColumns;
+  const int64_t items = int64_t{tiles} * task.tile_items;
+  launch_kernel<kKernel>("linear", static_cast<int>(items < ctas_max ? items : ctas_max), L::kThreads,
+                         L::kSharedBytes, stream, task);
+}
+
+// Whether a CTA of this device may have kSharedBytesRoomy.
+bool is_roomy() {
+  return once_a_device([](int device) {
+           int bytes = 0;
+           insist(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+                  "shared memory");
+           return bytes >= kSharedBytesRoomy ? 1 : 0;
+         }) != 0;
+}
+
+// One tile of few columns. `items`: without a split.
+template <WeightKind kKind, bool kQuantised, int kTiles>
+void choose_narrow(const LinearTask& task, bool can_split, int items, StreamHandle stream) {
+  const bool dense = task.tiles == nullptr;
+  if (!can_split || (dense && items >= kItemsEnough)) {
+    launch<kKind, kQuantised, kTiles, false, false>(task, stream);
+  } else if (dense && items * kSegments <= kFewItems && is_roomy()) {
+    launch<kKind, kQuantised, kTiles, true, true>(task, stream);
+  } else {  // experts' items differ in number from step to step: small ones fill the last round better
+    launch<kKind, kQuantised, kTiles, true, false>(task, stream);
+  }
+}
+
+template <WeightKind kKind, bool kQuantised>
 void choose(const LinearTask& task, StreamHandle stream) {
   const bool dense = task.tiles == nullptr;
   const int columns = dense ? task.rows : task.tile_rows;
-  const bool can_split = dense && !task.swiglu &&
-                         segments_of(static_cast<int>(task.outputs[0].weight.scale_cols())) == kSegments;
-  const int items = items_a_tile(task, kFeatureTiles * kFeatures);  // without a split, a tile of columns
-  if (columns <= 16) {
-    if (can_split && items < kItemsEnough) {
-      launch<kKind, 2, true>(task, stream);
-    } else {
-      launch<kKind, 2, false>(task, stream);
-    }
-  } else if (can_split && items * ((columns + 63) / 64) < kItemsEnough / 2) {
-    launch<kKind, 4, true>(task, stream);
+  const bool can_split = segments_of(static_cast<int>(task.outputs[0].weight.scale_cols())) == kSegments;
+  const int items = items_a_tile(task, kFeatureTiles * kFeatures);
+  if (columns <= 8) {
+    choose_narrow<kKind, kQuantised, 1>(task, can_split, items, stream);
+  } else if (columns <= 16) {
+    choose_narrow<kKind, kQuantised, 2>(task, can_split, items, stream);
+  } else if (dense && can_split && items * ((columns + 63) / 64) <= kFewItems / 2) {
+    launch<kKind, kQuantised, 4, true, false>(task, stream);
   } else if (columns <= 32) {
-    launch<kKind, 4, false>(task, stream);
+    launch<kKind, kQuantised, 4, false, false>(task, stream);
+  } else if (columns <= 64 || (dense && items * ((columns + 127) / 128) < kFewItems) || !is_roomy()) {
+    launch<kKind, kQuantised, 8, false, false>(task, stream);
   } else {
-    launch<kKind, 8, false>(task, stream);
+    launch<kKind, kQuantised, 16, false, false>(task, stream);
   }
 }
 
@@ -252,20 +410,22 @@ void choose(const LinearTask& task, StreamHandle stream) {
 
 int32_t tile_rows(int64_t parts, int32_t experts) {
   const int64_t each = parts / experts;  // so that few experts have more than a tile
-  return each <= 8 ? 16 : each <= 20 ? 32 : 64;
+  return each <= 1 ? 8 : each <= 8 ? 16 : each <= 20 ? 32 : each <= 40 || !is_roomy() ? 64 : 128;
 }
 
 void linear(const LinearTask& task, StreamHandle stream) {
   if (task.rows == 0) return;
   const WeightKind kind = task.outputs[0].weight.kind;
   if (kind == WeightKind::kF32) {
-    const dim3 grid((task.outputs[0].weight.out + kF32Features - 1) / kF32Features,
-                    (task.rows + kF32Rows - 1) / kF32Rows);
-    launch_kernel<linear_f32_kernel>("linear_f32", grid, kF32Threads, 0, stream, task);
+    choose_f32(task, stream);
   } else if (kind == WeightKind::kE4m3) {
-    choose<WeightKind::kE4m3>(task, stream);
+    if (task.x_scales != nullptr) {
+      choose<WeightKind::kE4m3, true>(task, stream);
+    } else {
+      choose<WeightKind::kE4m3, false>(task, stream);
+    }
   } else {
-    choose<WeightKind::kBf16>(task, stream);
+    choose<WeightKind::kBf16, false>(task, stream);
   }
 }
 

@@ -18,6 +18,8 @@ PeerOffsets peer_offsets(const PeerSizes& sizes, int32_t ranks) {
   const int64_t rows = sizes.rows_max, hidden = sizes.hidden, parts = sizes.parts_max;
   place(at.partials, 4 * rows * hidden);
   place(at.sums, 2 * rows * hidden);
+  place(at.words, int64_t{2} * ranks * kWordRows * hidden * 8);
+  place(at.word_counts, int64_t{4} * kWordRows);
   place(at.pushed, int64_t{2} * ranks * kPushRows * hidden * 4);
   place(at.push_flags, int64_t{4} * ranks * kPushRows);
   place(at.push_counts, int64_t{4} * kPushRows);

@@ -1,10 +1,11 @@
 // Sums over ranks, fused with what follows in the residual stream, and the gathering of logits. peer.h says
 // how ranks meet.
 //
-// Two forms of a sum, the same bits. Push: every rank sends its fp32 part of a row to all others and sums the
-// row itself; one meeting. Owned: each row is summed by one rank, which reads the others' parts and hands the
-// bf16 result round; two meetings, but (ranks - 1) / ranks of 6 bytes an element instead of ranks - 1 of 4.
-// Bound: the latency of the links for few rows, their bandwidth for many.
+// Three forms of a sum, the same bits. Words: every rank sends its fp32 part of a row to all, each float with
+// the count of the exchange, and sums the row itself: one way over the links, no fence, twice the bytes.
+// Push: the same with one flag a row, set after a fence. Owned: each row is summed by one rank, which reads
+// the others' parts and hands the bf16 result round; two meetings, but (ranks - 1) / ranks of 6 bytes an
+// element instead of ranks - 1 of 4. Bound: the latency of the links for few rows, their bandwidth for many.
 
 #include <algorithm>
 #include <cstdint>
@@ -37,26 +38,102 @@ __device__ inline float4 own_quad(const ResidualTask& task, const float* partial
 }
 
 // A rank alone: nothing to exchange.
+template <int kQuads>
 __global__ void __launch_bounds__(kRowThreads)
     alone_kernel(const __grid_constant__ ResidualTask task, const float* partial) {
-  wait_for_previous();
-  extern __shared__ __align__(16) uint2 values[];  // [width / 4]
+  uint64_t* const stamp = begin_launch();
+  const NormWeights<kQuads> norm(task);
+  wait_for_previous(stamp);
   __shared__ float warps[kRowThreads / 32];
   const int64_t row = blockIdx.x;
-  residual_row<true>(
-      task, row,
+  residual_row<true, kQuads>(
+      task, norm, row,
       [&](int quad) {
         const float4 own = own_quad(task, partial, row, quad);
         return narrow_quad({{own.x, own.y, own.z, own.w}});
       },
-      values, warps);
+      warps);
 }
 
+// Four columns of the sum over ranks. `row`: of rank 0; the others follow `stride` apart. A rank's row is two
+// halves: of each four columns the first two, and the last two.
+constexpr int kRanksAtOnce = 4;
+__device__ inline Quad await_sum(const PeerView& peers, const uint4* row, int64_t stride, int quads, int quad,
+                                 uint32_t turn) {
+  Quad sum{};
+  for (int begin = 0; begin < peers.ranks; begin += kRanksAtOnce) {
+    uint4 words[kRanksAtOnce][2];
+    spin_until(peers, [&] {
+      bool all = true;
+#pragma unroll
+      for (int r = 0; r < kRanksAtOnce; ++r)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          if (begin + r < peers.ranks)
+            words[r][half] = read_two(row + (begin + r) * stride + half * quads + quad);
+#pragma unroll
+      for (int r = 0; r < kRanksAtOnce; ++r)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          if (begin + r < peers.ranks) all = all && words[r][half].y == turn && words[r][half].w == turn;
+      return all;
+    });
+#pragma unroll
+    for (int r = 0; r < kRanksAtOnce; ++r)
+      if (begin + r < peers.ranks)
+        add(sum, {__uint_as_float(words[r][0].x), __uint_as_float(words[r][0].z),
+                  __uint_as_float(words[r][1].x), __uint_as_float(words[r][1].z)});
+  }
+  return sum;
+}
+
+template <int kQuads>
+__global__ void __launch_bounds__(kRowThreads)
+    words_kernel(const __grid_constant__ ResidualTask task, const float* partial,
+                 const __grid_constant__ PeerView peers) {
+  uint64_t* const stamp = begin_launch();
+  const NormWeights<kQuads> norm(task);
+  wait_for_previous(stamp);
+  __shared__ float warps[kRowThreads / 32];
+  const int quads = task.width / 4;
+  auto* const counts = peer_at<uint32_t>(peers, peers.rank, peers.at.word_counts);
+  const int64_t stride = int64_t{kWordRows} * quads * 2;  // of a rank
+  const auto place = [&](uint32_t turn, int64_t row) {
+    return (turn & 1) * peers.ranks * stride + row * quads * 2;
+  };
+  for (int64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
+    const uint32_t turn = counts[row] + 1;
+    const int64_t to = place(turn, row) + peers.rank * stride;
+    for (int i = threadIdx.x; i < quads; i += kRowThreads) {
+      const float4 own = own_quad(task, partial, row, i);
+      for (int r = 0; r < peers.ranks; ++r) {
+        uint4* const words = peer_at<uint4>(peers, r, peers.at.words) + to;
+        set_two(words + i, own.x, own.y, turn);
+        set_two(words + quads + i, own.z, own.w, turn);
+      }
+    }
+  }
+  const auto* const words = peer_at<uint4>(peers, peers.rank, peers.at.words);
+  for (int64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
+    const uint32_t turn = counts[row] + 1;
+    residual_row<true, kQuads>(
+        task, norm, row,
+        [&](int quad) {
+          return narrow_quad(await_sum(peers, words + place(turn, row), stride, quads, quad, turn));
+        },
+        warps);
+    __syncthreads();
+    if (threadIdx.x == 0) counts[row] = turn;
+  }
+}
+
+template <int kQuads>
 __global__ void __launch_bounds__(kRowThreads)
     push_kernel(const __grid_constant__ ResidualTask task, const float* partial,
                 const __grid_constant__ PeerView peers) {
-  wait_for_previous();
-  extern __shared__ __align__(16) uint2 values[];  // [width / 4]
+  uint64_t* const stamp = begin_launch();
+  const NormWeights<kQuads> norm(task);
+  wait_for_previous(stamp);
   __shared__ float warps[kRowThreads / 32];
   const int quads = task.width / 4;
   auto* const counts = peer_at<uint32_t>(peers, peers.rank, peers.at.push_counts);
@@ -87,23 +164,25 @@ __global__ void __launch_bounds__(kRowThreads)
       spin_until(peers, [=] { return came_to(read_flag(flag), turn); });
     }
     __syncthreads();
-    residual_row<true>(
-        task, row,
+    residual_row<true, kQuads>(
+        task, norm, row,
         [&](int quad) {
           Quad sum{};
           for (int r = 0; r < peers.ranks; ++r) add(sum, __ldcg(pushed + place(turn, r, row) + quad));
           return narrow_quad(sum);
         },
-        values, warps);
+        warps);
     __syncthreads();
     if (threadIdx.x == 0) counts[row] = turn;
   }
 }
 
+template <int kQuads>
 __global__ void __launch_bounds__(kRowThreads)
     owned_kernel(const __grid_constant__ ResidualTask task, const __grid_constant__ PeerView peers) {
-  wait_for_previous();
-  extern __shared__ __align__(16) uint2 values[];  // [width / 4]
+  uint64_t* const stamp = begin_launch();
+  const NormWeights<kQuads> norm(task);
+  wait_for_previous(stamp);
   __shared__ float warps[kRowThreads / 32];
   const int quads = task.width / 4;
   uint32_t* const count = cta_count(peers);
@@ -135,8 +214,8 @@ __global__ void __launch_bounds__(kRowThreads)
   meet_cta(peers, 1, turn);
   const auto* const sums = peer_at<uint2>(peers, peers.rank, peers.at.sums);
   for (int64_t row = blockIdx.x; row < task.rows; row += gridDim.x) {
-    residual_row<true>(
-        task, row, [&](int quad) { return __ldcg(sums + row * quads + quad); }, values, warps);
+    residual_row<true, kQuads>(
+        task, norm, row, [&](int quad) { return __ldcg(sums + row * quads + quad); }, warps);
     __syncthreads();
   }
   if (threadIdx.x == 0) *count = turn;
@@ -170,22 +249,35 @@ __global__ void __launch_bounds__(kRowThreads) gather_kernel(const __grid_consta
 
 }  // namespace
 
+template <int kQuads>
+static void sum_over_ranks(const ResidualTask& task, const float* partial, const PeerView& peers,
+                           PeerForm form, StreamHandle stream) {
+  const auto most = [&]<auto kKernel>() {
+    return std::min({ctas_at_once<kKernel>(kRowThreads, 0), peers.ctas_max, kPeerCtasMax});
+  };
+  if (peers.ranks == 1) {
+    launch_kernel<alone_kernel<kQuads>>("residual_norm", task.rows, kRowThreads, 0, stream, task, partial);
+  } else if (form == PeerForm::kWords || (form == PeerForm::kBySize && task.rows <= kWordRows)) {
+    constexpr auto kKernel = words_kernel<kQuads>;
+    const int ctas = std::min(task.rows, most.template operator()<kKernel>());
+    launch_kernel<kKernel>("all-reduce", ctas, kRowThreads, 0, stream, task, partial, peers);
+  } else if (form == PeerForm::kPush || (form == PeerForm::kBySize && task.rows <= kPushRows)) {
+    constexpr auto kKernel = push_kernel<kQuads>;
+    const int ctas = std::min(task.rows, most.template operator()<kKernel>());
+    launch_kernel<kKernel>("all-reduce", ctas, kRowThreads, 0, stream, task, partial, peers);
+  } else {
+    constexpr auto kKernel = owned_kernel<kQuads>;
+    const int each = (task.rows + peers.ranks - 1) / peers.ranks;
+    launch_kernel<kKernel>("all-reduce", std::min(each, most.template operator()<kKernel>()), kRowThreads, 0,
+                           stream, task, peers);
+  }
+}
+
 void residual_norm_over_ranks(const ResidualTask& task, float* partial, const PeerView& peers, PeerForm form,
                               StreamHandle stream) {
   if (task.rows == 0) return;
-  const int bytes = task.width * 2;
-  if (peers.ranks == 1) {
-    launch_kernel<alone_kernel>("residual_norm", task.rows, kRowThreads, bytes, stream, task,
-                                static_cast<const float*>(partial));
-  } else if (form == PeerForm::kPush || (form == PeerForm::kBySize && task.rows <= kPushRows)) {
-    const int most = std::min({ctas_at_once<push_kernel>(kRowThreads, bytes), peers.ctas_max, kPeerCtasMax});
-    launch_kernel<push_kernel>("all-reduce", std::min(task.rows, most), kRowThreads, bytes, stream, task,
-                               static_cast<const float*>(partial), peers);
-  } else {
-    const int most = std::min({ctas_at_once<owned_kernel>(kRowThreads, bytes), peers.ctas_max, kPeerCtasMax});
-    const int each = (task.rows + peers.ranks - 1) / peers.ranks;
-    launch_kernel<owned_kernel>("all-reduce", std::min(each, most), kRowThreads, bytes, stream, task, peers);
-  }
+  const auto sum = one_quad(task.width) ? sum_over_ranks<1> : sum_over_ranks<kRowQuadsMax>;
+  sum(task, partial, peers, form, stream);
 }
 
 void gather_logits(const GatherTask& task, StreamHandle stream) {

@@ -74,6 +74,21 @@ __device__ inline float await_word(const PeerView& peers, const uint64_t* word, 
   return __uint_as_float(static_cast<uint32_t>(value));
 }
 
+// Two floats, each with the count: 16 bytes in one store, of which each half is whole when it is seen.
+__device__ inline void set_two(uint4* to, float first, float second, uint32_t count) {
+  asm volatile("st.volatile.global.v4.u32 [%0], {%1,%2,%3,%4};\n" ::"l"(to), "r"(__float_as_uint(first)),
+               "r"(count), "r"(__float_as_uint(second)), "r"(count)
+               : "memory");
+}
+__device__ inline uint4 read_two(const uint4* from) {
+  uint4 value;
+  asm volatile("ld.volatile.global.v4.u32 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(from)
+               : "memory");
+  return value;
+}
+
 // All CTAs of this index, of all ranks, have come here, and what they wrote before is there. `which`: 0 or 1,
 // each once a kernel, both with the same count. For all threads of the CTA.
 __device__ inline void meet_cta(const PeerView& peers, int which, uint32_t count) {

@@ -25,6 +25,7 @@ namespace minimax::backend::cuda {
 
 inline constexpr int32_t kRanksMax = 8;
 inline constexpr int32_t kPeerWaitSeconds = 20;
+inline constexpr int32_t kWordRows = 32;       // rows that are pushed as words, each with its count: no flags
 inline constexpr int32_t kPushRows = 256;      // rows that are pushed whole; more are summed by their owners
 inline constexpr int32_t kPeerCtasMax = 2048;  // of a kernel that waits
 
@@ -38,6 +39,8 @@ struct PeerSizes {
 struct PeerOffsets {
   int64_t partials = 0;       // [rows_max][hidden] f32: the rank's own, read by others
   int64_t sums = 0;           // [rows_max][hidden] bf16: finished by the rows' owners
+  int64_t words = 0;          // [2][ranks][kWordRows][hidden / 2], of two floats, each with its count
+  int64_t word_counts = 0;    // [kWordRows]
   int64_t pushed = 0;         // [2][ranks][kPushRows][hidden] f32
   int64_t push_flags = 0;     // [ranks][kPushRows]
   int64_t push_counts = 0;    // [kPushRows]

@@ -124,7 +124,8 @@ TEST_F(RanksTest, SumsArePlainSumsInTheOrderOfRanks) {
   for (const int32_t ranks : {2, 4, 8})
     for (const auto& devices : placements(ranks))
       for (const SumCase& sum_case :
-           {SumCase{ranks, 1, PeerForm::kPush}, SumCase{ranks, 10, PeerForm::kPush},
+           {SumCase{ranks, 1, PeerForm::kWords}, SumCase{ranks, 32, PeerForm::kWords},
+            SumCase{ranks, 1, PeerForm::kPush}, SumCase{ranks, 10, PeerForm::kPush},
             SumCase{ranks, 256, PeerForm::kPush}, SumCase{ranks, 1, PeerForm::kOwned},
             SumCase{ranks, 37, PeerForm::kOwned}, SumCase{ranks, 512, PeerForm::kOwned}}) {
         SCOPED_TRACE(

@@ -1,6 +1,7 @@
 #pragma once
 // What kernels over whole rows share: sums over a CTA, the quantisation of a group, and the residual stream
-// with norm and quantisation. A CTA of kRowThreads a row.
+// with norm and quantisation. A CTA of kRowThreads a row of the stream: the published hidden size is one load
+// of four values a thread, and a warp's values are a group of the quantisation.
 
 #include <cstdint>
 
@@ -11,57 +12,12 @@
 
 namespace minimax::backend::cuda {
 
-constexpr int kRowThreads = 256;
-
-// The largest magnitude of a group of 128 columns from `begin` on, and a lane's 4 values of it; columns
-// outside [0, width) count as zeros.
-template <typename Values>
-__device__ inline float group_amax(Values values_at, int begin, int width, float (&values)[4]) {
-  float largest = 0;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int column = begin + i * 32 + static_cast<int>(threadIdx.x % 32);
-    values[i] = column >= 0 && column < width ? widen(values_at(column)) : 0.0f;
-    largest = fmaxf(largest, fabsf(values[i]));
-  }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2)
-    largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFFu, largest, step));
-  return largest;
-}
-__device__ inline void store_group(const float (&values)[4], float amax, int begin, int width, uint16_t* out,
-                                   float* scale_out) {
-  const int lane = threadIdx.x % 32;
-  const float scale = quantisation_scale(amax);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int column = begin + i * 32 + lane;
-    if (column >= 0 && column < width) out[column] = quantised(values[i], scale);
-  }
-  if (lane == 0) *scale_out = scale;
-}
-template <typename Values>
-__device__ inline void quantise_group(Values values_at, int begin, int width, uint16_t* out,
-                                      float* scale_out) {
-  float values[4];
-  const float amax = group_amax(values_at, begin, width, values);
-  store_group(values, amax, begin, width, out, scale_out);
-}
-
-// The sum over the CTA: the warp's tree, then the warps ascending. `warps`: [kRowThreads / 32] shared, not in
-// use.
-__device__ inline float cta_sum(float sum, float* warps) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
-  __syncthreads();
-  float total = 0;
-#pragma unroll
-  for (int warp = 0; warp < kRowThreads / 32; ++warp) total += warps[warp];
-  return total;
-}
-__device__ inline float norm_factor(float sum_of_squares, int width, float eps) {
-  return 1.0f / sqrtf(sum_of_squares / static_cast<float>(width) + eps);
+constexpr int kRowThreads = 768;
+// Of four columns, those of a thread: kQuads of the templates. 1 serves the published hidden size.
+constexpr int kRowQuadsMax = kHiddenMax / 4 / kRowThreads;
+static_assert(kRowQuadsMax * 4 * kRowThreads == kHiddenMax);
+constexpr bool one_quad(int width) {
+  return width <= 4 * kRowThreads;
 }
 
 // Four neighbouring bf16 values.
@@ -73,6 +29,32 @@ __device__ inline Quad widen_quad(const uint2& bits) {
 }
 __device__ inline uint2 narrow_quad(const Quad& values) {
   return {narrow_pair(values.at[0], values.at[1]), narrow_pair(values.at[2], values.at[3])};
+}
+
+// The largest magnitude of a warp's values.
+__device__ inline float warp_amax(const Quad& values) {
+  float amax =
+      fmaxf(fmaxf(fabsf(values.at[0]), fabsf(values.at[1])), fmaxf(fabsf(values.at[2]), fabsf(values.at[3])));
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) amax = fmaxf(amax, __shfl_xor_sync(0xFFFFFFFFu, amax, step));
+  return amax;
+}
+
+// The sum over a CTA of kCtaThreads: the warp's tree, then the warps ascending. `warps`: [kCtaThreads / 32]
+// shared, not in use.
+template <int kCtaThreads>
+__device__ inline float cta_sum(float sum, float* warps) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, step);
+  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
+  __syncthreads();
+  float total = 0;
+#pragma unroll
+  for (int warp = 0; warp < kCtaThreads / 32; ++warp) total += warps[warp];
+  return total;
+}
+__device__ inline float norm_factor(float sum_of_squares, int width, float eps) {
+  return 1.0f / sqrtf(sum_of_squares / static_cast<float>(width) + eps);
 }
 
 // Four columns of the routed parts of a row, weighted and summed in the order of slots.
@@ -90,18 +72,36 @@ __device__ inline Quad combined_quad(const ResidualTask& task, int64_t row, int 
   return sum;
 }
 
+// The norm's weights for this thread; may be loaded before the row is there.
+template <int kQuads>
+struct NormWeights {
+  float4 at[kQuads];
+  __device__ explicit NormWeights(const ResidualTask& task) {
+#pragma unroll
+    for (int n = 0; n < kQuads; ++n) {
+      const int i = n * kRowThreads + static_cast<int>(threadIdx.x);
+      if (task.norm != nullptr && i < task.width / 4) at[n] = reinterpret_cast<const float4*>(task.norm)[i];
+    }
+  }
+};
+
 // One row of ResidualTask. `added(quad)`: four bf16 columns of what joins the stream; kAdds: whether anything
-// does. `values`: [width / 4] shared; `warps`: as for cta_sum. Neither is free when it returns.
-template <bool kAdds, typename Added>
-__device__ inline void residual_row(const ResidualTask& task, int64_t row, Added added, uint2* values,
-                                    float* warps) {
+// does. `warps`: as for cta_sum, not free when it returns.
+template <bool kAdds, int kQuads, typename Added>
+__device__ inline void residual_row(const ResidualTask& task, const NormWeights<kQuads>& norm, int64_t row,
+                                    Added added, float* warps) {
   const int64_t from = task.index != nullptr ? task.index[row] : row;
   const int quads = task.width / 4;
   auto* const h = reinterpret_cast<uint2*>(task.h) + from * quads;
   float sum = 0;
-  for (int i = threadIdx.x; i < quads; i += kRowThreads) {
+  Quad values[kQuads];
+#pragma unroll
+  for (int n = 0; n < kQuads; ++n) {
+    const int i = n * kRowThreads + static_cast<int>(threadIdx.x);
+    if (i >= quads) break;
     uint2 bits = h[i];
-    Quad value = widen_quad(bits);
+    Quad& value = values[n];
+    value = widen_quad(bits);
     if constexpr (kAdds) {
       const uint2 y = added(i);
       if (task.y_out != nullptr) reinterpret_cast<uint2*>(task.y_out)[row * quads + i] = y;
@@ -112,26 +112,30 @@ __device__ inline void residual_row(const ResidualTask& task, int64_t row, Added
       value = widen_quad(bits);
       h[i] = bits;
     }
-    values[i] = bits;
 #pragma unroll
     for (int e = 0; e < 4; ++e) sum = __fmaf_rn(value.at[e], value.at[e], sum);
   }
   if (task.norm == nullptr) return;
-  const float factor = norm_factor(cta_sum(sum, warps), task.width, task.eps);
-  for (int i = threadIdx.x; i < quads; i += kRowThreads) {
-    const float4 weight = reinterpret_cast<const float4*>(task.norm)[i];
-    const Quad value = widen_quad(values[i]);
-    values[i] = narrow_quad({{value.at[0] * factor * weight.x, value.at[1] * factor * weight.y,
-                              value.at[2] * factor * weight.z, value.at[3] * factor * weight.w}});
-    reinterpret_cast<uint2*>(task.out)[row * quads + i] = values[i];
-  }
-  if (task.grid == nullptr) return;
-  __syncthreads();
-  const auto* const normed = reinterpret_cast<const uint16_t*>(values);
+  const float factor = norm_factor(cta_sum<kRowThreads>(sum, warps), task.width, task.eps);
   const int groups = (task.width + kScaleCols - 1) / kScaleCols;
-  for (int group = threadIdx.x / 32; group < groups; group += kRowThreads / 32)
-    quantise_group([normed](int column) { return normed[column]; }, group * kScaleCols, task.width,
-                   task.grid + row * task.width, task.scales + row * groups + group);
+#pragma unroll
+  for (int n = 0; n < kQuads; ++n) {
+    const int i = n * kRowThreads + static_cast<int>(threadIdx.x), group = i / 32;
+    if (group >= groups) break;  // for whole warps
+    Quad value{};
+    if (i < quads) {
+      value = values[n];
+      const uint2 bits =
+          narrow_quad({{value.at[0] * factor * norm.at[n].x, value.at[1] * factor * norm.at[n].y,
+                        value.at[2] * factor * norm.at[n].z, value.at[3] * factor * norm.at[n].w}});
+      reinterpret_cast<uint2*>(task.out)[row * quads + i] = bits;
+      value = widen_quad(bits);
+    }
+    if (task.grid == nullptr) continue;
+    const float scale = quantisation_scale(warp_amax(value));
+    if (i < quads) reinterpret_cast<uint32_t*>(task.grid)[row * quads + i] = quantised_quad(value.at, scale);
+    if (threadIdx.x % 32 == 0) task.scales[row * groups + group] = scale;
+  }
 }
 
 }  // namespace minimax::backend::cuda

@@ -13,57 +13,76 @@ namespace minimax::backend::cuda {
 namespace {
 
 constexpr int kExpertsMax = 1024;
-constexpr int kSlotsMax = 32;
 constexpr int kGroupThreads = 1024;
 
-// A warp a row: the largest of score + bias, one slot after the other, ties to the lower id. A NaN or minus
-// infinity counts as the smallest number, so that ids stay valid whatever the input.
-__global__ void __launch_bounds__(32) route_kernel(const RouteTask task) {
-  wait_for_previous();
-  __shared__ float choice[kExpertsMax];
-  __shared__ int32_t ids[kSlotsMax];
-  const int64_t row = blockIdx.x;
-  const int lane = threadIdx.x;
-  float* const scores = task.scores + row * task.experts;
-  for (int e = lane; e < task.experts; e += 32) {
-    const float score = 1.0f / (1.0f + expf(-task.logits[row * task.experts + e]));
-    scores[e] = score;
-    const float value = score + task.bias[e];
-    choice[e] = value > -FLT_MAX ? value : -FLT_MAX;
-  }
-  __syncwarp();
-  for (int slot = 0; slot < task.slots; ++slot) {
-    float best = -INFINITY;
-    int best_id = kExpertsMax;
-    for (int e = lane; e < task.experts; e += 32) {
-      const float value = choice[e];
-      if (value > best) {
-        best = value;
-        best_id = e;
-      }
-    }
+// Keeps the order of floats that are no NaN; none is 0.
+__device__ inline uint32_t ordered(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+// A warp for a row: the largest of score + bias, one slot after the other, ties to the lower id. A NaN or
+// minus infinity counts as the smallest number, so that ids stay valid whatever the input. kEach: experts of
+// a lane.
+template <int kEach>
+__device__ inline void route_row(const RouteTask& task, int64_t row, const float (&bias)[kEach]) {
+  constexpr uint32_t kAll = 0xFFFFFFFFu;
+  const int lane = threadIdx.x % 32;
+  float scores[kEach];
+  uint32_t keys[kEach];
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-      const float other = __shfl_xor_sync(0xFFFFFFFFu, best, step);
-      const int other_id = __shfl_xor_sync(0xFFFFFFFFu, best_id, step);
-      if (other > best || (other == best && other_id < best_id)) {
-        best = other;
-        best_id = other_id;
-      }
-    }
-    if (lane == 0) {
-      ids[slot] = best_id;
-      choice[best_id] = -INFINITY;  // taken
-    }
-    __syncwarp();
+  for (int i = 0; i < kEach; ++i) {
+    const int e = i * 32 + lane;
+    scores[i] = e < task.experts ? task.logits[row * task.experts + e] : 0.0f;
   }
-  if (lane == 0) {
-    float sum = 0;
-    for (int slot = 0; slot < task.slots; ++slot) sum += scores[ids[slot]];
-    for (int slot = 0; slot < task.slots; ++slot) {
-      task.ids[row * task.slots + slot] = ids[slot];
-      task.weights[row * task.slots + slot] = scores[ids[slot]] / sum;
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int e = i * 32 + lane;
+    keys[i] = 0;  // no expert, or taken
+    if (e >= task.experts) continue;
+    scores[i] = 1.0f / (1.0f + expf(-scores[i]));
+    task.scores[row * task.experts + e] = scores[i];
+    const float value = scores[i] + bias[i];
+    keys[i] = ordered(value > -FLT_MAX ? value : -FLT_MAX);
+  }
+  int32_t id = 0;  // of slot `lane`
+  float score = 0, sum = 0;
+  for (int slot = 0; slot < task.slots; ++slot) {
+    uint32_t best = 0;
+    int best_at = 0;
+    float best_score = 0;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i)
+      if (keys[i] > best) {
+        best = keys[i];
+        best_at = i;
+        best_score = scores[i];
+      }
+    const uint32_t largest = __reduce_max_sync(kAll, best);
+    const auto best_id = static_cast<uint32_t>(best_at * 32 + lane);
+    const uint32_t chosen = __reduce_min_sync(kAll, best == largest ? best_id : ~0u);
+    const float chosen_score = __shfl_sync(kAll, best_score, static_cast<int>(chosen % 32));
+#pragma unroll
+    for (int i = 0; i < kEach; ++i)
+      if (best_id == chosen && i == best_at) keys[i] = 0;
+    sum += chosen_score;
+    if (lane == slot) {
+      id = static_cast<int32_t>(chosen);
+      score = chosen_score;
     }
+  }
+  if (lane < task.slots) {
+    task.ids[row * task.slots + lane] = id;
+    task.weights[row * task.slots + lane] = score / sum;
+  }
+}
+
+template <int kEach>
+__device__ inline void load_bias(const RouteTask& task, float (&bias)[kEach]) {
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int e = i * 32 + static_cast<int>(threadIdx.x % 32);
+    bias[i] = e < task.experts ? task.bias[e] : 0.0f;
   }
 }
 
@@ -87,10 +106,7 @@ __device__ inline int2 running_sums(int2 value, int2* totals) {
 }
 
 // One CTA, a thread an expert: counts, places, tiles.
-__global__ void __launch_bounds__(kGroupThreads)
-    group_kernel(const int32_t* ids, int parts_count, int experts, int tile_rows, int32_t* parts,
-                 PartTile* tiles, int32_t* tile_count) {
-  wait_for_previous();
+__device__ inline void group_rows(const int32_t* ids, int parts_count, int experts, const GroupTask& task) {
   __shared__ int32_t counts[kExpertsMax], next[kExpertsMax];
   __shared__ int2 totals[32];
   const int e = threadIdx.x;
@@ -98,29 +114,69 @@ __global__ void __launch_bounds__(kGroupThreads)
   __syncthreads();
   for (int part = threadIdx.x; part < parts_count; part += kGroupThreads) atomicAdd(&counts[ids[part]], 1);
   __syncthreads();
-  const int count = counts[e], tile_own = (count + tile_rows - 1) / tile_rows;
+  const int count = counts[e], tile_own = (count + task.tile_rows - 1) / task.tile_rows;
   const int2 end = running_sums({count, tile_own}, totals);
   const int begin = end.x - count, tile_begin = end.y - tile_own;
   next[e] = begin;
-  if (e == experts - 1) *tile_count = end.y;
+  if (e == experts - 1) *task.tile_count = end.y;
   __syncthreads();
   for (int part = threadIdx.x; part < parts_count; part += kGroupThreads)
-    parts[atomicAdd(&next[ids[part]], 1)] = part;
-  for (int at = 0, tile = tile_begin; at < count; at += tile_rows, ++tile)
-    tiles[tile] = {e, begin + at, min(tile_rows, count - at)};
+    task.parts[atomicAdd(&next[ids[part]], 1)] = part;
+  for (int at = 0, tile = tile_begin; at < count; at += task.tile_rows, ++tile)
+    task.tiles[tile] = {e, begin + at, min(task.tile_rows, count - at)};
 }
 static_assert(kGroupThreads == kExpertsMax);
 
-}  // namespace
-
-void route(const RouteTask& task, StreamHandle stream) {
-  launch_kernel<route_kernel>("route", task.rows, 32, 0, stream, task);
+// Few rows: all in one CTA, a warp a row, and their groups.
+constexpr int kRowsTogether = 16;
+static_assert(kRowsTogether <= kGroupThreads / 32);
+template <int kEach>
+__global__ void __launch_bounds__(kGroupThreads)
+    route_together_kernel(const __grid_constant__ RouteTask task, const __grid_constant__ GroupTask groups) {
+  uint64_t* const stamp = begin_launch();
+  float bias[kEach];
+  load_bias(task, bias);
+  wait_for_previous(stamp);
+  const int row = static_cast<int>(threadIdx.x) / 32;
+  if (row < task.rows) route_row(task, row, bias);
+  __syncthreads();  // ids of this CTA's own are read
+  group_rows(task.ids, task.rows * task.slots, task.experts, groups);
 }
 
-void group_parts(const int32_t* ids, int32_t parts_count, int32_t experts, int32_t tile_rows, int32_t* parts,
-                 PartTile* tiles, int32_t* tile_count, StreamHandle stream) {
-  launch_kernel<group_kernel>("group_parts", 1, kGroupThreads, 0, stream, ids, parts_count, experts,
-                              tile_rows, parts, tiles, tile_count);
+template <int kEach>
+__global__ void __launch_bounds__(32) route_kernel(const __grid_constant__ RouteTask task) {
+  uint64_t* const stamp = begin_launch();
+  float bias[kEach];
+  load_bias(task, bias);
+  wait_for_previous(stamp);
+  route_row(task, blockIdx.x, bias);
+}
+
+__global__ void __launch_bounds__(kGroupThreads)
+    group_kernel(const __grid_constant__ RouteTask task, const __grid_constant__ GroupTask groups) {
+  wait_for_previous();
+  group_rows(task.ids, task.rows * task.slots, task.experts, groups);
+}
+
+template <int kEach>
+void launch_route(const RouteTask& task, const GroupTask& groups, StreamHandle stream) {
+  if (kEach <= 8 && task.rows <= kRowsTogether) {
+    launch_kernel<route_together_kernel<8>>("route", 1, kGroupThreads, 0, stream, task, groups);
+    return;
+  }
+  launch_kernel<route_kernel<kEach>>("route", task.rows, 32, 0, stream, task);
+  launch_kernel<group_kernel>("group_parts", 1, kGroupThreads, 0, stream, task, groups);
+}
+
+}  // namespace
+
+void route(const RouteTask& task, const GroupTask& groups, StreamHandle stream) {
+  if (task.rows == 0) return;
+  if (task.experts <= 8 * 32) {
+    launch_route<8>(task, groups, stream);
+  } else {
+    launch_route<kExpertsMax / 32>(task, groups, stream);
+  }
 }
 
 }  // namespace minimax::backend::cuda

@@ -276,6 +276,9 @@ Matrix Weights::matrices(const std::vector<const LinearView*>& views, Part part)
   }
   const int64_t bytes_each = matrix.expert_elements() * matrix.element_bytes();
   const auto count = static_cast<int64_t>(views.size());
+  matrix.packed = matrix.kind == WeightKind::kE4m3 && matrix.lead_cols == 0 && matrix.in % kScaleCols == 0 &&
+                  matrix.out % kTileRows == 0;
+  const DeviceMemory staging = matrix.packed ? DeviceMemory(bytes_each, "weights to pack") : DeviceMemory();
   matrix.data = reserve(bytes_each * count);
   const size_t data_idx = memory_.size() - 1;
   if (matrix.kind == WeightKind::kE4m3)
@@ -289,7 +292,12 @@ Matrix Weights::matrices(const std::vector<const LinearView*>& views, Part part)
     if (view.quantised != first.quantised || view.weight.dtype != first.weight.dtype)
       throw Error("{}: stored as {}, {} as {}; the experts of a layer must be alike", view.weight.name,
                   model::name_of(view.weight.dtype), first.weight.name, model::name_of(first.weight.dtype));
-    upload(memory_[data_idx], i * bytes_each, view, own);
+    if (matrix.packed) {
+      upload(staging, 0, view, own);
+      pack(staging.data(), matrix.out, matrix.in, memory_[data_idx].data() + i * bytes_each, nullptr);
+    } else {
+      upload(memory_[data_idx], i * bytes_each, view, own);
+    }
     if (matrix.kind == WeightKind::kE4m3)
       upload_scales(memory_.back(), i * matrix.expert_scales() * 4, view, own);
   }
