@@ -249,6 +249,12 @@ __global__ void __launch_bounds__(kRowThreads) gather_kernel(const __grid_consta
 
 }  // namespace
 
+// Whether pushing rows whole is faster than owning them, measured on H200: 192 rows with two ranks, 64 with
+// four.
+static bool pushes(int32_t rows, int32_t ranks) {
+  return rows <= kPushRows && rows * (ranks - 1) <= 192;
+}
+
 template <int kQuads>
 static void sum_over_ranks(const ResidualTask& task, const float* partial, const PeerView& peers,
                            PeerForm form, StreamHandle stream) {
@@ -261,7 +267,7 @@ static void sum_over_ranks(const ResidualTask& task, const float* partial, const
     constexpr auto kKernel = words_kernel<kQuads>;
     const int ctas = std::min(task.rows, most.template operator()<kKernel>());
     launch_kernel<kKernel>("all-reduce", ctas, kRowThreads, 0, stream, task, partial, peers);
-  } else if (form == PeerForm::kPush || (form == PeerForm::kBySize && task.rows <= kPushRows)) {
+  } else if (form == PeerForm::kPush || (form == PeerForm::kBySize && pushes(task.rows, peers.ranks))) {
     constexpr auto kKernel = push_kernel<kQuads>;
     const int ctas = std::min(task.rows, most.template operator()<kKernel>());
     launch_kernel<kKernel>("all-reduce", ctas, kRowThreads, 0, stream, task, partial, peers);
