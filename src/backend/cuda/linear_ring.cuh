@@ -200,7 +200,7 @@ class Loader {
 
   // To L2: the weights of the first item, whose rows lie one after the other. For one thread, the first.
   __device__ void prefetch_item() const {
-    if (index_ >= items_) return;
+    if (index_ >= items_ || !plain_) return;
     const int64_t row_bytes = int64_t{in_} * L::kElementBytes;
     prefetch_l2(lower_, row_bytes * min(features_left_, L::kItemFeatures));
   }
