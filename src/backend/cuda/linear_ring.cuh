@@ -140,7 +140,7 @@ template <int kRowBytes>
 constexpr uint32_t kHalfBit = kRowBytes / 2;
 
 // A lane's values of half of K: of bf16, or of e4m3 as f16 (kAsHalf) or bf16. Operands begin at multiples of
-// 128 bytes.
+// 256 bytes.
 template <int kRowBytes, bool kAsHalf>
 __device__ inline Pairs load_operand(uint32_t at) {
   if constexpr (kRowBytes == 256) {
