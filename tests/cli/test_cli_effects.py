@@ -299,7 +299,8 @@ def test_scheduling_policy():
         running, order = Stream(server, tokens=1500), []
 
         def ask(priority):
-            assert server.complete(max_tokens=1, priority=priority).status_code == 200
+            # So long that the end of one is seen well before the end of the next.
+            assert server.complete(max_tokens=200, ignore_eos=True, priority=priority).status_code == 200
             order.append(priority)
         threads = []
         for number, priority in enumerate([5, -5]):
