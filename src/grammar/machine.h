@@ -85,6 +85,7 @@ class Machine {
   void find_runs();
   int32_t after_set(const ByteSet& set, int32_t state) const;
   int run_from(Run& run, ConfigId from, ByteSet& exits);
+  int run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart);
   bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);
 
   static constexpr int32_t state_of(uint64_t item) { return static_cast<int32_t>(item >> 32); }
