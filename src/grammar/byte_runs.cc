@@ -16,13 +16,12 @@ void set_bit(std::vector<uint32_t>& mask, int32_t token) {
 ByteRuns::ByteRuns(const Vocabulary& vocabulary, const ByteSet& set)
     : vocabulary_(vocabulary), set_(set), leaving_(256), tries_(256) {
   CHECK(set_.any());
-  while (!set_[any_]) ++any_;
   up_to_.assign(kLengths + 1, std::vector<uint32_t>(vocabulary.mask_words(), 0));
   for (const int32_t id : vocabulary.sorted()) {
     const std::string_view bytes = vocabulary.bytes(id);
     size_t run = 0;
     while (run < bytes.size() && set_[static_cast<uint8_t>(bytes[run])]) ++run;
-    run_max_ = std::max(run_max_, static_cast<int>(run));
+    run_max_ = std::max(run_max_, static_cast<int16_t>(run));
     if (run < bytes.size()) {
       leaving_[static_cast<uint8_t>(bytes[run])].push_back(id);
     } else if (run <= kLengths) {
@@ -61,8 +60,8 @@ const Trie& ByteRuns::leaving(uint8_t exit) {
   if (!trie.empty() || leaving_[exit].empty()) return trie;
   TrieBuilder builder(trie);
   for (const int32_t id : leaving_[exit]) builder.add(vocabulary_.bytes(id), id);
-  builder.close(0);
-  bytes_used_ += trie.size() * sizeof(TrieNode);
+  builder.close();
+  bytes_used_ += trie.bytes_used();
   return trie;
 }
 

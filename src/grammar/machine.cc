@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
 #include <unordered_set>
 
@@ -48,6 +49,7 @@ Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
   const int32_t state = automaton_.start(0);
   start_ = close({pack(state, outermost)});
   find_runs();
+  for (const ByteSet& kind : byte_kinds()) kinds_.push_back(steps_of(kind));
 }
 
 void Machine::spend(int64_t steps) {
@@ -217,8 +219,8 @@ void Machine::walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask)
   std::vector<ConfigId> path(vocabulary_.bytes_max() + 1, kDead);
   std::vector<const int32_t*> rows(path.size(), nullptr);
   path[0] = from;
-  const TrieNode* const end = trie.data() + trie.size();
-  for (const TrieNode* node = trie.data(); node != end;) {
+  const TrieNode* const end = trie.nodes.data() + trie.nodes.size();
+  for (const TrieNode* node = trie.nodes.data(); node != end;) {
     const size_t parent = node->depth - 1u;
     const int32_t* row = rows[parent];
     int32_t next = row == nullptr ? kUnknown : row[node->byte];
@@ -231,12 +233,34 @@ void Machine::walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask)
       continue;
     }
     if (node->token >= 0) mask[static_cast<size_t>(node->token) / 32] |= 1u << (node->token % 32);
+    if (node->skip >= kSubtreeMin && take_subtree(trie, *node, next, mask)) {
+      node += node->skip;
+      continue;
+    }
     if (node->skip > 1) {
       path[node->depth] = next;
       rows[node->depth] = config(next).next.get();
     }
     ++node;
   }
+}
+
+// The tokens below a node by their length alone, if the configuration there reads their bytes whichever they
+// are.
+bool Machine::take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask) {
+  if (node.kind == kAnyByte || node.height == TrieNode::kHeightMax) return false;
+  const RunLength length = reads(at, node.kind);
+  const bool all = length.bytes >= node.height;
+  if (!all && !length.exact) return false;
+  const auto place = static_cast<size_t>(&node - trie.nodes.data());
+  const size_t behind = place + node.skip;
+  const size_t end = behind == trie.nodes.size() ? trie.tokens.size() : trie.tokens_before[behind];
+  const int bytes_max = all ? std::numeric_limits<int>::max() : node.depth + length.bytes;
+  for (size_t i = trie.tokens_before[place]; i < end; ++i) {
+    const auto [token, bytes] = trie.tokens[i];
+    if (bytes <= bytes_max) mask[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+  }
+  return true;
 }
 
 void Machine::compute_mask(Config& at, ConfigId id) {
@@ -281,7 +305,8 @@ bool Machine::complete(ConfigId id) {
 size_t Machine::bytes_used() {
   const std::lock_guard lock(mutex_);
   size_t bytes = bytes_;
-  for (const Run& run : runs_) bytes += run.tokens.bytes_used() + run.after.size() * sizeof(int32_t);
+  for (const Run& run : runs_) bytes += run.tokens.bytes_used() + run.steps.after.size() * sizeof(int32_t);
+  for (const SetSteps& kind : kinds_) bytes += kind.after.size() * sizeof(int32_t);
   return bytes;
 }
 

@@ -10,6 +10,7 @@
 //
 // May be used from several threads: one lock, held for one call.
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -54,11 +55,17 @@ class Machine {
   struct KeyHash {
     size_t operator()(const Key& key) const;
   };
+  struct RunLength {
+    int16_t bytes =
+        -1;             // so many of a set can be read one after the other, whichever they are; -1: not asked
+    bool exact = true;  // and no more; false: it depends on the bytes
+  };
   struct Config {
     const Key* items = nullptr;
     bool accepting = false;
     int32_t plain_min = 0, plain_max = 0;
-    std::unique_ptr<int32_t[]> next;  // [256]: a configuration, kDead or kUnknown
+    std::unique_ptr<int32_t[]> next;          // [256]: a configuration, kDead or kUnknown
+    std::array<RunLength, kByteKinds> reads;  // of bytes of a kind; as far as TrieNode::kHeightMax
     std::vector<Automaton::Token> tokens;
     std::vector<uint32_t> mask;
   };
@@ -75,17 +82,26 @@ class Machine {
   void walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask);
   void spend(int64_t steps);
 
-  // machine_runs.cc: sets of bytes that the automaton counts.
+  // machine_runs.cc: sets of bytes that states read whichever they are, and those that the automaton counts.
+  struct SetSteps {
+    ByteSet set;
+    uint8_t any = 0;             // a byte of it
+    std::vector<int32_t> after;  // [states], once asked: where all bytes of the set lead, or one of the below
+  };
   struct Run {
     ByteRuns tokens;
-    std::vector<int32_t> after;  // [states]: where all bytes of the set lead, or one of the below
+    SetSteps steps;
   };
   static constexpr int32_t kNowhere = -1, kApart = -2, kNotAsked = -3;
-  static constexpr int kPlainEnough = 4;  // a state that reads so many plain characters needs no run
+  static constexpr uint32_t kSubtreeMin = 16;  // nodes: smaller ones are walked
+  static constexpr int kPlainEnough = 4;       // a state that reads so many plain characters needs no run
   void find_runs();
+  static SetSteps steps_of(const ByteSet& set);
   int32_t after_set(const ByteSet& set, int32_t state) const;
-  int run_from(Run& run, ConfigId from, ByteSet& exits);
-  int run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart);
+  RunLength run_from(SetSteps& steps, int16_t most, ConfigId from, ByteSet* exits);
+  RunLength reads(ConfigId from, uint8_t kind);
+  bool take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask);
+  RunLength run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart);
   bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);
 
   static constexpr int32_t state_of(uint64_t item) { return static_cast<int32_t>(item >> 32); }
@@ -100,6 +116,7 @@ class Machine {
   size_t bytes_ = 0;
   std::deque<ConfigId> masks_kept_;
   std::vector<Run> runs_;
+  std::vector<SetSteps> kinds_;  // [kByteKinds]
   int64_t steps_left_ = 0;
   ConfigId start_ = 0;
   std::vector<std::pair<int32_t, uint64_t>> calls_;  // (rank, frame) of the closure under way

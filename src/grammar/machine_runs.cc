@@ -82,7 +82,7 @@ void Machine::find_runs() {
   std::ranges::stable_sort(candidates, std::greater<>(), &Candidate::states);
   if (candidates.size() > kRunsMax) candidates.resize(kRunsMax);
   for (const Candidate& candidate : candidates) {
-    Run run{ByteRuns(vocabulary_, candidate.set), std::vector<int32_t>(automaton_.size(), kNotAsked)};
+    Run run{ByteRuns(vocabulary_, candidate.set), steps_of(candidate.set)};
     size_t others = 0;
     for (size_t byte = 0; byte < 256; ++byte) {
       if (candidate.exits[byte]) others += run.tokens.count_leaving(static_cast<uint8_t>(byte));
@@ -95,33 +95,47 @@ void Machine::find_runs() {
   }
 }
 
-// How many bytes of the run's set can be read one after the other, whichever they are, or run_max() if no
-// token has more; -1 if that depends on the bytes. `exits`: what else can be read along it.
-int Machine::run_from(Run& run, ConfigId from, ByteSet& exits) {
-  for (int n = 0;; ++n) {
+Machine::SetSteps Machine::steps_of(const ByteSet& set) {
+  SetSteps out{set, 0, {}};
+  while (!set[out.any]) ++out.any;
+  return out;
+}
+
+// Not beyond `most`. `exits`, if asked for: what else can be read along the way.
+Machine::RunLength Machine::run_from(SetSteps& steps, int16_t most, ConfigId from, ByteSet* exits) {
+  if (steps.after.empty()) steps.after.assign(automaton_.size(), kNotAsked);
+  for (int16_t n = 0;; ++n) {
     const Key& items = *config(from).items;
     spend(std::ssize(items));
     bool goes_on = false;
     for (size_t i = 0; i + 1 < items.size(); ++i) {
       const int32_t state = state_of(items[i]);
-      int32_t& after = run.after[static_cast<size_t>(state)];
-      if (after == kNotAsked) after = after_set(run.tokens.set(), state);
-      if (after == kApart) return -1;
+      int32_t& after = steps.after[static_cast<size_t>(state)];
+      if (after == kNotAsked) after = after_set(steps.set, state);
+      if (after == kApart) return {n, false};
       goes_on |= after >= 0;
-      exits |= read_by(automaton_.edges(automaton_.state(state)));
+      if (exits != nullptr) *exits |= read_by(automaton_.edges(automaton_.state(state)));
     }
-    if (!goes_on || n == run.tokens.run_max()) return n;
-    const ConfigId next = next_byte(from, run.tokens.any());
-    if (next == kDead) return n;
-    if (next == from) return run.tokens.run_max();
+    if (!goes_on || n == most) return {n, true};
+    const ConfigId next = next_byte(from, steps.any);
+    if (next == kDead) return {n, true};
+    if (next == from) return {most, true};
     from = next;
   }
 }
 
+Machine::RunLength Machine::reads(ConfigId from, uint8_t kind) {
+  const RunLength known = config(from).reads[kind];
+  if (known.bytes >= 0) return known;
+  const RunLength found = run_from(kinds_[kind], TrieNode::kHeightMax, from, nullptr);
+  config(from).reads[kind] = found;
+  return found;
+}
+
 // The same where the first byte is of another set than those behind it, [a-zA-Z_][a-zA-Z0-9_]{0,63}: `apart`
 // are the bytes of the run's set that nothing can begin with here; all others lead to one place.
-int Machine::run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart) {
-  const ByteSet& set = run.tokens.set();
+Machine::RunLength Machine::run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart) {
+  const ByteSet& set = run.steps.set;
   ConfigId behind = kDead;
   for (size_t byte = 0; byte < set.size(); ++byte) {
     if (!set[byte]) continue;
@@ -131,25 +145,26 @@ int Machine::run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& 
     } else if (behind == kDead || next == behind) {
       behind = next;
     } else {
-      return -1;
+      return {0, false};
     }
   }
-  if (behind == kDead) return -1;
+  if (behind == kDead) return {0, false};
   const Key& items = *config(from).items;
   for (const uint64_t item : std::span(items).first(items.size() - 1))
     exits |= read_by(automaton_.edges(automaton_.state(state_of(item))));
-  const int bytes = run_from(run, behind, exits);
-  return bytes < 0 ? -1 : bytes + 1;
+  RunLength length = run_from(run.steps, run.tokens.run_max(), behind, &exits);
+  ++length.bytes;
+  return length;
 }
 
 bool Machine::mask_by_runs(ConfigId from, std::vector<uint32_t>& mask) {
   for (Run& run : runs_) {
     ByteSet exits, apart;
-    int bytes = run_from(run, from, exits);
-    if (bytes < 0) bytes = run_behind_first(run, from, exits, apart);
-    exits &= ~run.tokens.set();
-    if (bytes < 2 || !run.tokens.is_cheap(exits)) continue;
-    run.tokens.add(bytes, mask);
+    RunLength length = run_from(run.steps, run.tokens.run_max(), from, &exits);
+    if (!length.exact) length = run_behind_first(run, from, exits, apart);
+    exits &= ~run.steps.set;
+    if (!length.exact || length.bytes < 2 || !run.tokens.is_cheap(exits)) continue;
+    run.tokens.add(length.bytes, mask);
     for (size_t byte = 0; byte < 256; ++byte) {
       if (apart[byte]) vocabulary_.clear_first(static_cast<uint8_t>(byte), mask);
       if (exits[byte]) walk(run.tokens.leaving(static_cast<uint8_t>(byte)), from, mask);

@@ -21,7 +21,22 @@ int plain_chars(std::string_view text) {
   return chars;
 }
 
+ByteSet range(char first, char last) {
+  ByteSet out;
+  for (char c = first; c <= last; ++c) out.set(static_cast<size_t>(c));
+  return out;
+}
+
 }  // namespace
+
+const std::array<ByteSet, kByteKinds>& byte_kinds() {
+  static const std::array<ByteSet, kByteKinds> kSets = [] {
+    const ByteSet digits = range('0', '9'), capitals = range('A', 'Z'), small = range('a', 'z');
+    const ByteSet letters = capitals | small;
+    return std::array{digits, capitals, small, letters, letters | digits, letters | digits | range('_', '_')};
+  }();
+  return kSets;
+}
 
 Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
   const size_t count = bytes.size();
@@ -66,8 +81,8 @@ Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
       if (!is_short || chars > kLevels[level]) builders[level].add(text, id);
     }
   }
-  odd.close(0);
-  for (TrieBuilder& builder : builders) builder.close(0);
+  odd.close();
+  for (TrieBuilder& builder : builders) builder.close();
   for (size_t chars = 1; chars < plain_.size(); ++chars) {
     for (size_t word = 0; word < mask_words(); ++word) plain_[chars][word] |= plain_[chars - 1][word];
   }
