@@ -21,7 +21,6 @@ class ByteRuns {
   // The vocabulary must outlive it. REQUIRES: the set has a byte.
   ByteRuns(const Vocabulary& vocabulary, const ByteSet& set);
 
-  const ByteSet& set() const { return set_; }
   int16_t run_max() const { return run_max_; }  // no token has more bytes of the set at its front
 
   // Sets the bits of the tokens of at most `bytes` bytes, all of the set. Twins are left out, as in tries.

@@ -55,10 +55,10 @@ class Machine {
   struct KeyHash {
     size_t operator()(const Key& key) const;
   };
+  // Bytes of a set that can be read one after the other, whichever they are.
   struct RunLength {
-    int16_t bytes =
-        -1;             // so many of a set can be read one after the other, whichever they are; -1: not asked
-    bool exact = true;  // and no more; false: it depends on the bytes
+    int16_t bytes = -1;  // -1: not asked
+    bool exact = true;   // none more; false: whether more can be read depends on the bytes
   };
   struct Config {
     const Key* items = nullptr;
@@ -101,7 +101,6 @@ class Machine {
   RunLength run_from(SetSteps& steps, int16_t most, ConfigId from, ByteSet* exits);
   RunLength reads(ConfigId from, uint8_t kind);
   bool take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask);
-  RunLength run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart);
   bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);
 
   static constexpr int32_t state_of(uint64_t item) { return static_cast<int32_t>(item >> 32); }

@@ -132,41 +132,14 @@ Machine::RunLength Machine::reads(ConfigId from, uint8_t kind) {
   return found;
 }
 
-// The same where the first byte is of another set than those behind it, [a-zA-Z_][a-zA-Z0-9_]{0,63}: `apart`
-// are the bytes of the run's set that nothing can begin with here; all others lead to one place.
-Machine::RunLength Machine::run_behind_first(Run& run, ConfigId from, ByteSet& exits, ByteSet& apart) {
-  const ByteSet& set = run.steps.set;
-  ConfigId behind = kDead;
-  for (size_t byte = 0; byte < set.size(); ++byte) {
-    if (!set[byte]) continue;
-    const ConfigId next = next_byte(from, static_cast<uint8_t>(byte));
-    if (next == kDead) {
-      apart.set(byte);
-    } else if (behind == kDead || next == behind) {
-      behind = next;
-    } else {
-      return {0, false};
-    }
-  }
-  if (behind == kDead) return {0, false};
-  const Key& items = *config(from).items;
-  for (const uint64_t item : std::span(items).first(items.size() - 1))
-    exits |= read_by(automaton_.edges(automaton_.state(state_of(item))));
-  RunLength length = run_from(run.steps, run.tokens.run_max(), behind, &exits);
-  ++length.bytes;
-  return length;
-}
-
 bool Machine::mask_by_runs(ConfigId from, std::vector<uint32_t>& mask) {
   for (Run& run : runs_) {
-    ByteSet exits, apart;
-    RunLength length = run_from(run.steps, run.tokens.run_max(), from, &exits);
-    if (!length.exact) length = run_behind_first(run, from, exits, apart);
+    ByteSet exits;
+    const RunLength length = run_from(run.steps, run.tokens.run_max(), from, &exits);
     exits &= ~run.steps.set;
     if (!length.exact || length.bytes < 2 || !run.tokens.is_cheap(exits)) continue;
     run.tokens.add(length.bytes, mask);
     for (size_t byte = 0; byte < 256; ++byte) {
-      if (apart[byte]) vocabulary_.clear_first(static_cast<uint8_t>(byte), mask);
       if (exits[byte]) walk(run.tokens.leaving(static_cast<uint8_t>(byte)), from, mask);
     }
     return true;

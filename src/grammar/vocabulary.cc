@@ -93,12 +93,6 @@ std::string_view Vocabulary::bytes(int32_t id) const {
   return std::string_view(blob_).substr(offsets_[i], offsets_[i + 1] - offsets_[i]);
 }
 
-void Vocabulary::clear_first(uint8_t byte, std::vector<uint32_t>& mask) const {
-  const auto first = [this](int32_t id) { return static_cast<uint8_t>(bytes(id).front()); };
-  for (const int32_t id : std::ranges::equal_range(sorted_, byte, {}, first))
-    mask[static_cast<size_t>(id) / 32] &= ~(1u << (id % 32));
-}
-
 Vocabulary::Parts Vocabulary::parts(int min, int max) const {
   if (min >= plain_chars_max_) return {&plain_.back(), &odd_};
   // Exactly those: of the plain tokens no other can come, and the long ones are in the odd trie.

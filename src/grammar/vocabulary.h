@@ -26,8 +26,6 @@ class Vocabulary {
   size_t bytes_max() const { return bytes_max_; }
   // The ids with bytes, in the order of these; of twins (below) one.
   std::span<const int32_t> sorted() const { return sorted_; }
-  // Clears the bits of the tokens that begin with `byte`; twins are left as they are.
-  void clear_first(uint8_t byte, std::vector<uint32_t>& mask) const;
 
   struct Parts {
     const std::vector<uint32_t>* mask;  // tokens that surely may come
