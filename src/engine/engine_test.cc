@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <numeric>
 #include <optional>
@@ -307,6 +308,33 @@ TEST(Engine, TheObserverSeesEveryTokenAndEnd) {
   EXPECT_EQ(observer.finished, 5);
   EXPECT_EQ(observer.tokens, 30);
   EXPECT_GT(observer.steps, 0);
+}
+
+// '|' for a step, then 'F' for a first token and 'n' for a next one.
+class OrderObserver final : public Observer {
+ public:
+  void on_step(int64_t) override { order += '|'; }
+  void on_first_token(int64_t) override { order += 'F'; }
+  void on_next_token(int64_t) override { order += 'n'; }
+  void on_finished(const RequestTimes&) override {}
+  std::string order;  // the engine thread's
+};
+
+TEST(Engine, AFirstTokenDoesNotWaitForOthersOfItsStep) {
+  Limits limits = long_limits();
+  limits.pipeline_depth = 1;
+  FakeExecutor executor({.limits = limits});
+  OrderObserver observer;
+  {
+    Engine engine(executor, {}, &observer);
+    auto running = engine.submit(request(4, 1 << 19));
+    ASSERT_TRUE(running.ok());
+    (*running)->wait();
+    for (int i = 0; i < 3; ++i) read_all(**engine.submit(request(4, 2)));
+  }
+  EXPECT_EQ(std::ranges::count(observer.order, 'F'), 4);
+  EXPECT_NE(observer.order.find("|Fn"), std::string::npos) << "a first token beside a next one";
+  EXPECT_EQ(observer.order.find("nF"), std::string::npos);
 }
 
 // Several threads submit, read, cancel and vanish; who stays gets the tokens of a solo run.

@@ -2,6 +2,7 @@
 
 #include "engine/replica.h"
 
+#include <algorithm>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -193,6 +194,7 @@ class Replica::Impl {
 
   // Hands the events to their streams, then tells the observer and the statistics.
   void publish() {
+    first_tokens_first();
     int64_t ended = 0;
     for (size_t i = 0; i < events_.size();) {
       // Events of one request mostly come together (n samples, speculation): one lock and one notify for
@@ -233,6 +235,20 @@ class Replica::Impl {
     open_ -= ended;
   }
 
+  // They are drawn by the last rows of a step, and would wait behind everybody else's next. What belongs to
+  // one request stays in order.
+  void first_tokens_first() {
+    first_keys_.clear();
+    for (const SchedulerEvent& event : events_) {
+      if (event.since_arrival_us >= 0) first_keys_.push_back(event.key);
+    }
+    if (first_keys_.empty()) return;
+    std::ranges::sort(first_keys_);
+    std::ranges::stable_partition(events_, [this](const SchedulerEvent& event) {
+      return std::ranges::binary_search(first_keys_, event.key);
+    });
+  }
+
   void observe(const SchedulerEvent& event) {
     if (observer_ == nullptr) return;
     if (event.since_arrival_us >= 0) observer_->on_first_token(event.since_arrival_us);
@@ -253,6 +269,7 @@ class Replica::Impl {
   Stats stats_;
   // The engine thread's.
   std::vector<SchedulerEvent> events_;
+  std::vector<RequestKey> first_keys_;
   std::unordered_map<RequestKey, std::shared_ptr<StreamState>> streams_;
   std::unordered_map<const StreamState*, RequestKey> keys_;
   std::thread thread_;  // last: runs on all of the above
