@@ -16,7 +16,7 @@ MAY_USE = {
     "grammar": ["base"],
     "model": ["base"],
     "tokenizer": ["base"],
-    "executor": ["base"],
+    "executor": ["comm", "base"],
     "engine": ["executor", "base"],
     "chat/template": ["base"],
     "chat": ["chat/template", "engine", "grammar", "tokenizer", "executor", "base"],
