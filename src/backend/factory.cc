@@ -134,18 +134,23 @@ int64_t device_kv_bytes(const model::ModelShape&, const ExecutorOptions&, double
 
 static std::unique_ptr<executor::Executor> make_cpu(const model::ModelView& model,
                                                     const ExecutorOptions& options, cpu::CpuOptions own) {
-  const int32_t ranks = options.tensor_parallel;
-  const model::ParallelLayout layout{.tp = ranks, .ep = options.expert_parallel ? ranks : 1};
+  const int32_t ranks_in_all = options.tensor_parallel;
+  const model::ParallelLayout layout{.tp = ranks_in_all, .ep = options.expert_parallel ? ranks_in_all : 1};
   model::check_layout(model.shape, layout);
-  const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = ranks}, 0);
+  const int32_t hosts = options.hosts == nullptr ? 1 : options.hosts->count();
+  if (ranks_in_all % hosts != 0)
+    throw Error("{} ranks cannot be spread evenly over {} hosts", ranks_in_all, hosts);
+  const int32_t ranks = ranks_in_all / hosts;
+  const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = ranks_in_all}, 0);
   own.block_count =
       block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
-  if (ranks == 1) return std::make_unique<cpu::CpuExecutor>(model, own);
-  own.ranks = cpu::CpuExecutor::make_ranks(model, layout, own.arithmetic, own.threads);
+  if (ranks_in_all == 1) return std::make_unique<cpu::CpuExecutor>(model, own);
+  own.ranks = cpu::CpuExecutor::make_ranks(model, layout, own.arithmetic, own.threads, options.hosts);
   own.threads = std::max(1, own.threads / ranks);
+  const int32_t first = own.ranks->comm.first();
   return std::make_unique<executor::Group>(ranks, [&](int32_t rank) {
     cpu::CpuOptions of_rank = own;
-    of_rank.rank = rank;
+    of_rank.rank = first + rank;
     return std::make_unique<cpu::CpuExecutor>(model, of_rank);
   });
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/hosts.h"
 #include "executor/executor.h"
 #include "model/tensors.h"
 
@@ -26,6 +27,9 @@ struct ExecutorOptions {
   int32_t tensor_parallel = 1;   // ranks: cpu, cuda
   int32_t replicas = 1;          // cpu: executors of this process that share its cores
   bool expert_parallel = false;  // cpu: whole experts on each rank
+  // cpu: over which the ranks are spread, as many on each; this host's executor is made. Borrowed; nullptr:
+  // one.
+  comm::Hosts* hosts = nullptr;
   // cuda.
   int32_t rank_alone = -1;       // --rank-proxy: this rank alone, without the others; -1: all
   std::vector<int32_t> devices;  // --devices: of each rank; empty: 0, 1, 2, ...

@@ -22,6 +22,12 @@ Environment read_environment() {
   environment.api_key = variable("VLLM_API_KEY");
   environment.openai_api_key = variable("OPENAI_API_KEY");
   environment.use_deep_gemm = variable("VLLM_USE_DEEP_GEMM");
+  environment.launched_rank = variable("OMPI_COMM_WORLD_RANK");
+  environment.launched_count = variable("OMPI_COMM_WORLD_SIZE");
+  if (environment.launched_count.empty()) {
+    environment.launched_rank = variable("SLURM_PROCID");
+    environment.launched_count = variable("SLURM_STEP_NUM_TASKS");
+  }
   environment.no_color = !variable("NO_COLOR").empty();
   std::error_code code;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", code);

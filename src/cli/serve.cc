@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/config_file.h"
+#include "cli/hosts.h"
 #include "cli/serve_flags.h"
 #include "cli/verbs.h"
 #include "cli/wire.h"
@@ -115,8 +116,10 @@ int run_serve(const Words& words, const Environment& environment) {
 
   server::Options http = server_options(options);
   http.handle_signals = true;
-  server::check_address(http);  // a port in use is told before minutes of loading
-  ServedModel model(options, environment);
+  if (options.host_rank == 0) server::check_address(http);  // a port in use is told before minutes of loading
+  const std::unique_ptr<comm::Hosts> hosts = join_hosts(options);
+  if (options.host_rank > 0) return follow_hosts(options, environment, *hosts);
+  ServedModel model(options, environment, hosts.get());
   server::Server server(http, model.service());
   const bool any_address = options.host == "0.0.0.0" || options.host == "::";
   const bool ipv6 = options.host.find(':') != std::string::npos;

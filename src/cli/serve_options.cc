@@ -159,6 +159,44 @@ void engine_part(const Args& args, ServeOptions& out) {
   out.arithmetic = args.choice("--linear-precision", kArithmetics).value_or("");
 }
 
+// From the launcher, unless flags say it.
+void hosts_part(const Args& args, const Environment& environment, ServeOptions& out) {
+  constexpr int64_t kHostsMax = 64;
+  const auto of_launcher = [&](const std::string& text, int32_t otherwise) {
+    const std::optional<int64_t> value = parse_count(text);
+    return value && *value < kHostsMax ? static_cast<int32_t>(*value) : otherwise;
+  };
+  if (!args.has("--nnodes")) {
+    out.hosts = of_launcher(environment.launched_count, 1);
+    if (out.hosts > 1) out.host_rank = of_launcher(environment.launched_rank, 0);
+  }
+  const bool launched = out.hosts > 1;
+  integer(args, "--nnodes", 1, kHostsMax, out.hosts);
+  integer(args, "--node-rank", 0, kHostsMax, out.host_rank);
+  integer(args, "--master-port", 1, 65535, out.master_port);
+  out.master_port_given = args.has("--master-port");
+  out.master_address = args.text("--master-addr").value_or(launched ? "" : "127.0.0.1");
+  if (out.hosts == 1) {
+    if (out.host_rank > 0) throw UsageError("--node-rank {}: --nnodes is 1", out.host_rank);
+    return;
+  }
+  if (out.host_rank >= out.hosts)
+    throw UsageError("--node-rank {}: expected less than --nnodes, which is {}", out.host_rank, out.hosts);
+  if (out.backend != "cpu")
+    throw UsageError("--nnodes {}: the {} back-end runs on one host so far", out.hosts, out.backend);
+  if (out.data_parallel > 1)
+    throw UsageError(
+        "--nnodes {} with --data-parallel-size {}: replicas are of one host so far; start one server a "
+        "host and put a proxy in front",
+        out.hosts, out.data_parallel);
+  if (out.tensor_parallel % out.hosts != 0) {
+    throw UsageError(
+        "--tensor-parallel-size {} over --nnodes {}: expected a multiple, as every host has as many "
+        "ranks; the nearest is {}",
+        out.tensor_parallel, out.hosts, (out.tensor_parallel + out.hosts - 1) / out.hosts * out.hosts);
+  }
+}
+
 // Flags with nothing to do here must still make sense: a start script with a slip in it should hear of it
 // before it meets a machine where the flag counts.
 void parallel_part(const Args& args, const Environment& environment, ServeOptions& out) {
@@ -211,6 +249,7 @@ ServeOptions serve_options(const Args& args, const Environment& environment) {
   sampling_part(args, out);
   engine_part(args, out);
   parallel_part(args, environment, out);
+  hosts_part(args, environment, out);
   out.log_requests = args.on("--enable-log-requests");
   out.log_stats = !args.on("--disable-log-stats");
   out.prompt_tokens_details = args.on("--enable-prompt-tokens-details");

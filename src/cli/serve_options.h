@@ -65,7 +65,12 @@ struct ServeOptions {
   int32_t tensor_parallel = 1;
   int32_t data_parallel = 1;     // replicas behind one port
   bool expert_parallel = false;  // more than one rank, and whole experts on each
-  int32_t rank_alone = -1;       // --rank-proxy
+  int32_t hosts = 1;             // --nnodes: processes, one a host, that share the ranks
+  int32_t host_rank = 0;         // --node-rank
+  std::string master_address;    // empty: MPI tells
+  int master_port = 29501;
+  bool master_port_given = false;
+  int32_t rank_alone = -1;  // --rank-proxy
   std::vector<int32_t> devices;
   double gpu_memory_utilization = 0.9;
   bool graphs = true;

@@ -5,11 +5,14 @@
 
 #include <fmt/ranges.h>
 
+#include "backend/cpu/kernels.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "bench/step.h"
+#include "cli/hosts.h"
 #include "cli/model_location.h"
 #include "cli/model_text.h"
+#include "executor/host_group.h"
 #include "model/plan.h"
 #include "model/shard.h"
 
@@ -134,9 +137,10 @@ model::ParallelLayout layout_of(const ServeOptions& options) {
 model::ModelShape rank_shape(const ServeOptions& options, const model::ModelShape& shape) {
   const model::ParallelLayout layout = layout_of(options);
   model::check_layout(shape, layout);
-  if (options.backend != "cuda") {  // the ranks share this machine's memory: all they hold counts
+  if (options.backend != "cuda") {  // the ranks of a host share its memory: all they hold counts
     model::ModelShape together = shape;
-    together.kv_heads = std::max(shape.kv_heads, options.tensor_parallel) * options.data_parallel;
+    together.kv_heads =
+        std::max(shape.kv_heads, options.tensor_parallel) / options.hosts * options.data_parallel;
     return together;
   }
   return model::shape_of_rank(shape, layout, std::max(options.rank_alone, 0));
@@ -144,7 +148,7 @@ model::ModelShape rank_shape(const ServeOptions& options, const model::ModelShap
 
 }  // namespace
 
-ServedModel::ServedModel(const ServeOptions& options, const Environment& environment)
+LoadedModel::LoadedModel(const ServeOptions& options, const Environment& environment)
     : dir_(locate_model(options.model, options.revision, options.download_dir, environment)),
       config_(model::load_config(dir_)),
       tokenizer_(tokenizer::Tokenizer::load(
@@ -163,57 +167,104 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
     throw UsageError("--quantization fp8: {} is not quantized, and weights are run as they are stored",
                      dir_.string());
   }
-  // All that may be refused is refused before the weights are read.
-  api::ServiceOptions service = service_options(options, dir_, config_);
-  for (const tokenizer::TokenId id : service.eos_ids) {
-    if (id < 0 || id >= tokenizer_.size()) {
-      throw Error("{}: eos_token_id {} is not an id of tokenizer.json, which has {}", dir_.string(), id,
-                  tokenizer_.size());
-    }
-  }
-  plan_ = plan_serve(options, rank_shape(options, config_.shape),
-                     machine_for(options, config_.shape, tokenizer_.size()));
+}
+
+void LoadedModel::make_executors(const ServeOptions& options, comm::Hosts* hosts) {
+  Machine machine = machine_for(options, config_.shape, tokenizer_.size());
+  if (hosts != nullptr) machine.memory_available_bytes = least(machine.memory_available_bytes, *hosts);
+  plan_ = plan_serve(options, rank_shape(options, config_.shape), machine);
+  if (hosts != nullptr) check_same(facts(options), *hosts);
   log_plan(options);
   backend::ExecutorOptions executor = executor_options(options, tokenizer_.size());
   executor.kv_bytes = plan_.kv_bytes / options.data_parallel;
   executor.context_tokens_max = plan_.context_tokens_max;
-  std::vector<executor::Executor*> replicas;
+  executor.hosts = hosts;
   for (int32_t i = 0; i < options.data_parallel; ++i)
-    replicas.push_back(executors_.emplace_back(backend::make_executor(view(), executor)).get());
-  const executor::Limits& limits = replicas.front()->limits();
-  for (const auto& [name, value] : replicas.front()->report()) {
+    executors_.push_back(backend::make_executor(view(), executor));
+  for (const auto& [name, value] : executors_.front()->report()) {
     if (name != bench::kBytesReadName) log::info("{}: {}", name, value);  // of a step: none has run
   }
-  metrics_ = std::make_unique<api::Metrics>(
-      api::MetricsOptions{.model_name = options.served_names.front(),
-                          .context_tokens_max = plan_.context_tokens_max,
-                          .block_tokens = limits.block_tokens,
-                          .block_count = int64_t{limits.block_count} * options.data_parallel,
-                          .prefix_caching = options.prefix_caching,
-                          .ranks = rank_bytes(options)});
-  const engine::Options engine_options{.policy = options.priority_scheduling
-                                                     ? engine::SchedulingPolicy::kPriority
-                                                     : engine::SchedulingPolicy::kFcfs,
-                                       .running_max = plan_.running_max,
-                                       .step_tokens_max = plan_.step_rows_max,
-                                       .context_tokens_max = plan_.context_tokens_max,
-                                       .waiting_requests_max = options.waiting_max,
-                                       .prefix_caching = options.prefix_caching};
-  engine_ = std::make_unique<engine::Engine>(replicas, engine_options, metrics_.get());
-  service_ = std::make_unique<api::Service>(std::move(service), tokenizer_, *engine_, *metrics_);
+  if (hosts == nullptr) return;
+  hosts->meet();
+  if (hosts->rank() == 0)
+    executors_.front() = std::make_unique<executor::HostGroup>(std::move(executors_.front()), *hosts);
 }
 
-std::vector<api::RankBytes> ServedModel::rank_bytes(const ServeOptions& options) const {
-  const model::MemoryPlan memory = model::plan_memory({.shape = config_.shape, .layout = layout_of(options)});
-  // The plan's KV cache is a rank's on GPUs, and that of all ranks and replicas on the CPU.
-  const int64_t sharers = options.backend == "cuda" ? 1 : options.tensor_parallel * options.data_parallel;
-  std::vector<api::RankBytes> out;
-  for (const model::RankShare& share : memory.ranks)
-    out.push_back({static_cast<int64_t>(share.weight_bytes), plan_.kv_bytes / sharers});
+// What hosts must agree on to compute the same.
+std::string LoadedModel::facts(const ServeOptions& options) const {
+  std::string out;
+  const auto add = [&out](std::string_view name, const auto& value) {
+    out += fmt::format("{}: {}\n", name, value);
+  };
+  add("version", MINIMAX_VERSION);
+  add("bytes of weights", checkpoint_->total_bytes());
+  add("vocabulary", tokenizer_.size());
+  add("--tensor-parallel-size", options.tensor_parallel);
+  add("--enable-expert-parallel", options.expert_parallel);
+  add("--linear-precision", options.arithmetic.empty() ? "auto" : options.arithmetic);
+  add("--cpu-isa", backend::cpu::name_of(backend::cpu::choose_isa(options.isa)));
+  add("--block-size", options.block_tokens);
+  add("--max-num-seqs", plan_.running_max);
+  add("--max-num-batched-tokens", plan_.step_rows_max);
+  add("--max-logprobs", options.max_logprobs);
+  add("--max-model-len", plan_.context_tokens_max);
+  add("--kv-cache-memory-bytes", plan_.kv_bytes);
   return out;
 }
 
-void ServedModel::log_plan(const ServeOptions& options) const {
+static std::vector<api::RankBytes> rank_bytes(const ServeOptions& options, const LoadedModel& loaded) {
+  const model::MemoryPlan memory =
+      model::plan_memory({.shape = loaded.config().shape, .layout = layout_of(options)});
+  // The plan's KV cache is a rank's on GPUs, and that of a host's ranks and replicas on the CPU.
+  const int64_t sharers =
+      options.backend == "cuda" ? 1 : options.tensor_parallel / options.hosts * options.data_parallel;
+  std::vector<api::RankBytes> out;
+  for (const model::RankShare& share : memory.ranks)
+    out.push_back({static_cast<int64_t>(share.weight_bytes), loaded.plan().kv_bytes / sharers});
+  return out;
+}
+
+ServedModel::ServedModel(const ServeOptions& options, const Environment& environment, comm::Hosts* hosts)
+    : hosts_(hosts), model_(options, environment) {
+  // All that may be refused is refused before the weights are read.
+  const tokenizer::Tokenizer& tokenizer = model_.tokenizer();
+  api::ServiceOptions service = service_options(options, model_.dir(), model_.config());
+  for (const tokenizer::TokenId id : service.eos_ids) {
+    if (id < 0 || id >= tokenizer.size()) {
+      throw Error("{}: eos_token_id {} is not an id of tokenizer.json, which has {}", model_.dir().string(),
+                  id, tokenizer.size());
+    }
+  }
+  model_.make_executors(options, hosts);
+  const ServePlan& plan = model_.plan();
+  std::vector<executor::Executor*> replicas;
+  for (const auto& executor : model_.executors()) replicas.push_back(executor.get());
+  const executor::Limits& limits = replicas.front()->limits();
+  metrics_ = std::make_unique<api::Metrics>(
+      api::MetricsOptions{.model_name = options.served_names.front(),
+                          .context_tokens_max = plan.context_tokens_max,
+                          .block_tokens = limits.block_tokens,
+                          .block_count = int64_t{limits.block_count} * options.data_parallel,
+                          .prefix_caching = options.prefix_caching,
+                          .ranks = rank_bytes(options, model_)});
+  const engine::Options engine_options{.policy = options.priority_scheduling
+                                                     ? engine::SchedulingPolicy::kPriority
+                                                     : engine::SchedulingPolicy::kFcfs,
+                                       .running_max = plan.running_max,
+                                       .step_tokens_max = plan.step_rows_max,
+                                       .context_tokens_max = plan.context_tokens_max,
+                                       .waiting_requests_max = options.waiting_max,
+                                       .prefix_caching = options.prefix_caching};
+  engine_ = std::make_unique<engine::Engine>(replicas, engine_options, metrics_.get());
+  service_ = std::make_unique<api::Service>(std::move(service), tokenizer, *engine_, *metrics_);
+  if (hosts != nullptr) hosts->watch([this](const std::string& what) { engine_->fail(what); });
+}
+
+ServedModel::~ServedModel() {
+  if (hosts_ != nullptr) hosts_->unwatch();  // the others end once the engine has
+}
+
+void LoadedModel::log_plan(const ServeOptions& options) const {
   const model::ModelShape& shape = config_.shape;
   const model::ParameterCount parameters = model::count_parameters(shape);
   log::info("model {}: {} layers, hidden {}, {} experts top {}, {:.2f} M parameters, {:.2f} M active",

@@ -6,12 +6,14 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "api/service.h"
 #include "backend/factory.h"
 #include "cli/environment.h"
 #include "cli/plan.h"
 #include "cli/serve_options.h"
+#include "comm/hosts.h"
 #include "model/checkpoint.h"
 #include "model/tensors.h"
 #include "server/http.h"
@@ -19,18 +21,25 @@
 
 namespace minimax::cli {
 
-// A model that answers. Members are in the order they need one another; destroyed in reverse.
-class ServedModel {
+// A model that can be computed: checkpoint, tokenizer, plan and executors. Members are in the order they need
+// one another; destroyed in reverse.
+class LoadedModel {
  public:
-  // Throws Error. Logs what was resolved.
-  ServedModel(const ServeOptions& options, const Environment& environment);
+  // Throws Error.
+  LoadedModel(const ServeOptions& options, const Environment& environment);
+  // Reads the weights; logs what was resolved. hosts: over which the ranks are spread, all of which do this
+  // at the same time; nullptr: there is one.
+  void make_executors(const ServeOptions& options, comm::Hosts* hosts);
 
-  api::Service& service() { return *service_; }
-  engine::Engine& engine() { return *engine_; }
+  const std::filesystem::path& dir() const { return dir_; }
+  const model::ModelConfig& config() const { return config_; }
+  const tokenizer::Tokenizer& tokenizer() const { return tokenizer_; }
+  const ServePlan& plan() const { return plan_; }
+  const std::vector<std::unique_ptr<executor::Executor>>& executors() const { return executors_; }
 
  private:
   void log_plan(const ServeOptions& options) const;
-  std::vector<api::RankBytes> rank_bytes(const ServeOptions& options) const;
+  std::string facts(const ServeOptions& options) const;
   const model::ModelView& view() const { return described_ ? described_->view() : view_; }
 
   std::filesystem::path dir_;
@@ -41,6 +50,21 @@ class ServedModel {
   tokenizer::Tokenizer tokenizer_;
   ServePlan plan_;
   std::vector<std::unique_ptr<executor::Executor>> executors_;  // of the replicas
+};
+
+// A model that answers.
+class ServedModel {
+ public:
+  // Throws Error. hosts: as above.
+  ServedModel(const ServeOptions& options, const Environment& environment, comm::Hosts* hosts = nullptr);
+  ~ServedModel();
+
+  api::Service& service() { return *service_; }
+  engine::Engine& engine() { return *engine_; }
+
+ private:
+  comm::Hosts* const hosts_;
+  LoadedModel model_;
   std::unique_ptr<api::Metrics> metrics_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<api::Service> service_;

@@ -355,12 +355,48 @@ std::vector<std::byte> Hosts::receive() {
   return out;
 }
 
+void Hosts::meet() {
+  std::byte here{};
+  std::vector<std::byte> there(links_.size());
+  std::vector<Transfer> transfers;
+  for (int32_t host = 0; host < count(); ++host) {
+    if (host == rank()) continue;
+    transfers.push_back({host, {&here, 1}, std::span(there).subspan(static_cast<size_t>(host), 1)});
+  }
+  run(transfers, true);
+}
+
 void Hosts::exchange(std::span<const std::byte> own, std::span<const std::span<std::byte>> theirs) {
   CHECK_EQ(std::ssize(theirs), count());
   std::vector<Transfer> transfers;
   for (int32_t host = 0; host < count(); ++host)
     if (host != rank()) transfers.push_back({host, own, theirs[static_cast<size_t>(host)]});
   run(transfers, false);
+}
+
+void Hosts::watch(std::function<void(const std::string&)> lost) {
+  watcher_ = std::jthread([this, lost = std::move(lost)](const std::stop_token& stop) {
+    constexpr int kLookEveryMs = 200;  // whether to end
+    std::vector<pollfd> waits;
+    std::vector<const Link*> links;
+    for (const Link& link : links_) {
+      if (link.fd < 0) continue;
+      waits.push_back({link.fd, POLLRDHUP, 0});
+      links.push_back(&link);
+    }
+    while (!stop.stop_requested()) {
+      if (::poll(waits.data(), waits.size(), kLookEveryMs) <= 0) continue;
+      for (size_t i = 0; i < waits.size(); ++i) {
+        if (waits[i].revents == 0) continue;
+        lost(links[i]->name + " has ended");
+        return;
+      }
+    }
+  });
+}
+
+void Hosts::unwatch() {
+  watcher_ = {};
 }
 
 }  // namespace minimax::comm

@@ -4,14 +4,15 @@
 // The network between them is trusted, as that of the ranks of any such server: nobody proves who he is,
 // nothing is encrypted.
 //
-// Threads: one caller at a time. Throws Error with the name of the host that is gone or does not move; after
-// that the object is of no use.
+// Threads: one caller at a time, but for what watch() says. Throws Error with the name of the host that is
+// gone or does not move; after that the object is of no use.
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace minimax::comm {
@@ -54,8 +55,15 @@ class Hosts {
   void send(std::span<const std::byte> message);
   std::vector<std::byte> receive();
 
+  // Returns once all hosts have called it, as long as that takes: one may still be reading weights.
+  void meet();
+
   // Every host gives the same bytes to all others. Sizes are known to both sides; theirs[rank()] is not used.
   void exchange(std::span<const std::byte> own, std::span<const std::span<std::byte>> theirs);
+
+  // From now on, calls once from a thread of its own when a host has ended, also between two steps.
+  void watch(std::function<void(const std::string& what)> lost);
+  void unwatch();  // waits for that thread
 
  private:
   struct Link {
@@ -77,6 +85,7 @@ class Hosts {
   HostOptions options_;
   std::vector<Link> links_;          // [count]; own: none
   std::vector<uint16_t> listening_;  // [count]: host 0 knows where the others wait for each other
+  std::jthread watcher_;             // last: looks at the links
 };
 
 // Of this host, in the order worth trying; without the loopback unless there is nothing else.

@@ -2,6 +2,8 @@
 
 #include <cstring>
 #include <functional>
+#include <future>
+#include <latch>
 #include <random>
 #include <thread>
 
@@ -87,6 +89,18 @@ TEST(Hosts, TheEndOfOneIsAnError) {
   on_hosts(2, [](Hosts& hosts) {
     if (hosts.rank() == 0) return;
     EXPECT_EQ(failure_of([&] { hosts.receive(); }), "host 0 (127.0.0.1) has ended");
+  });
+}
+
+TEST(Hosts, TheEndOfOneIsSeenBetweenSteps) {
+  std::latch both_saw(2);
+  on_hosts(3, [&](Hosts& hosts) {
+    hosts.meet();
+    if (hosts.rank() == 2) return;
+    std::promise<std::string> lost;
+    hosts.watch([&](const std::string& what) { lost.set_value(what); });
+    EXPECT_EQ(lost.get_future().get(), "host 2 (127.0.0.1) has ended");
+    both_saw.arrive_and_wait();
   });
 }
 

@@ -96,7 +96,6 @@ class Engine::Impl {
   const std::deque<Replica>& replicas() const { return replicas_; }
   std::deque<Replica>& replicas() { return replicas_; }
 
- private:
   // Replicas share their fate: the process ends.
   void fail(const std::string& reason) {
     std::function<void(const std::string&)> call;
@@ -113,6 +112,7 @@ class Engine::Impl {
     if (call) call(reason);
   }
 
+ private:
   static RouterOptions router_options(std::span<executor::Executor* const> executors,
                                       const Options& options) {
     CHECK(!executors.empty());
@@ -164,6 +164,9 @@ void Engine::abort(std::string reason) {
 }
 void Engine::on_failure(std::function<void(const std::string&)> call) {
   impl_->on_failure(std::move(call));
+}
+void Engine::fail(const std::string& what) {
+  impl_->fail(failure_sentence(what));
 }
 std::string Engine::failure() const {
   return impl_->failure();

@@ -109,6 +109,8 @@ class Engine {
   // from the caller if it has happened already. Empty: nobody.
   void on_failure(std::function<void(const std::string& reason)> call);
   std::string failure() const;  // the reason; empty: none
+  // The same where others than the executor know that it is lost. The first reason stays.
+  void fail(const std::string& what);
 
   // Forgets all cached blocks that no live sequence holds.
   void reset_prefix_cache();

@@ -201,6 +201,21 @@ TEST(Engine, ALostExecutorEndsAllStreamsOfAllReplicasWithTheReason) {
   }
 }
 
+TEST(Engine, MayBeToldThatItsExecutorIsLost) {
+  FakeExecutor executor({.limits = long_limits()});
+  Engine engine(executor, {});
+  auto stream = engine.submit(request(3, 1 << 19));
+  ASSERT_TRUE(stream.ok());
+  std::atomic<int> calls = 0;
+  engine.on_failure([&](const std::string&) { ++calls; });
+  engine.fail("host 1 has ended");
+  engine.fail("host 2 has ended");
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(read_all(**stream).back().error, "The model has failed and the server ends: host 1 has ended");
+  EXPECT_EQ(engine.failure(), "The model has failed and the server ends: host 1 has ended");
+  EXPECT_FALSE(engine.submit(request(3, 1)).ok());
+}
+
 TEST(Engine, AFullQueueIsOverloadedAndADrainingEngineUnavailable) {
   FakeExecutor executor({.limits = long_limits(), .step_us = 1000});
   Engine engine(executor, {.running_max = 1, .waiting_requests_max = 2});

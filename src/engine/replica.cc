@@ -17,6 +17,10 @@
 
 namespace minimax::engine {
 
+std::string failure_sentence(const std::string& what) {
+  return "The model has failed and the server ends: " + what;
+}
+
 class Replica::Impl {
  public:
   Impl(executor::Executor& executor, const Options& options, Observer* observer,
@@ -110,7 +114,7 @@ class Replica::Impl {
 
   // The executor is dead: no step will end any more.
   void fail(const std::string& what) {
-    const std::string reason = "The model has failed and the server ends: " + what;
+    const std::string reason = failure_sentence(what);
     log::error("{}", reason);
     std::vector<NewRequest> requests;
     {

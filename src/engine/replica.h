@@ -10,6 +10,9 @@
 
 namespace minimax::engine {
 
+// What streams are told of a lost executor.
+std::string failure_sentence(const std::string& what);
+
 // What is not explained here is as in Engine. Threads: any.
 class Replica {
  public:

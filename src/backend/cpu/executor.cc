@@ -62,13 +62,17 @@ static Share share_for(const model::ModelShape& shape, const CpuOptions& options
 
 std::shared_ptr<Ranks> CpuExecutor::make_ranks(const model::ModelView& model,
                                                const model::ParallelLayout& layout,
-                                               common::Arithmetic arithmetic, int32_t threads) {
+                                               common::Arithmetic arithmetic, int32_t threads,
+                                               comm::Hosts* hosts) {
   model::check_layout(model.shape, layout);
   constexpr int32_t kSpins = 2000;
+  const int32_t host_count = hosts == nullptr ? 1 : hosts->count();
+  CHECK_EQ(layout.tp % host_count, 0);
+  const int32_t ranks = layout.tp / host_count;
   // A waiting rank must not keep the core of the one it waits for.
-  const bool crowded = layout.tp > ThreadPool::available_threads();
+  const bool crowded = ranks > ThreadPool::available_threads();
   ThreadPool pool(threads);
-  const comm::LocalOptions options{.ranks = layout.tp, .spins = crowded ? 0 : kSpins};
+  const comm::LocalOptions options{.ranks = ranks, .hosts = hosts, .spins = crowded ? 0 : kSpins};
   return std::make_shared<Ranks>(layout, options, std::make_shared<const Weights>(model, arithmetic, pool));
 }
 

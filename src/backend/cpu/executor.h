@@ -52,9 +52,11 @@ class CpuExecutor final : public executor::Executor {
   void collect(executor::StepId step, executor::StepResult& result) override;
   executor::Report report() const override;
 
-  // Weights for all ranks of a layout, made with all the threads they will have.
+  // Weights for this host's ranks of a layout, made with all the threads they will have. hosts: what the
+  // ranks are spread over, as many on each; nullptr: all are here. Borrowed.
   static std::shared_ptr<Ranks> make_ranks(const model::ModelView& model, const model::ParallelLayout& layout,
-                                           common::Arithmetic arithmetic, int32_t threads);
+                                           common::Arithmetic arithmetic, int32_t threads,
+                                           comm::Hosts* hosts = nullptr);
 
   void set_taps(model::TapSink* sink) { forward_.set_taps(sink); }
   ThreadPool& threads() { return threads_; }
