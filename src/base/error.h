@@ -26,4 +26,10 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+// Ctrl-C before there was anything to tell; main exits with 130, as shells have it.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace minimax

@@ -15,6 +15,8 @@
 #include "bench/client/metrics.h"
 #include "bench/offline/offline.h"
 #include "cli/bench.h"
+#include "cli/bench_options.h"
+#include "cli/bench_serve_flags.h"
 #include "cli/model_location.h"
 #include "cli/serve_flags.h"
 #include "cli/wire.h"
@@ -24,6 +26,7 @@ namespace {
 
 constexpr std::string_view kWhat = "What is timed";
 constexpr std::string_view kOutput = "Output";
+constexpr std::string_view kNever = "Not offered";
 constexpr FlagKind kDone = FlagKind::kDone;
 constexpr int64_t kTokensMax = 1 << 24;
 
@@ -34,16 +37,21 @@ constexpr Flag kLatencyFlags[] = {
     {"--n", "", kWhat, FlagKind::kRefused, "N", "", "one answer a prompt is timed; raise --batch-size"},
     {"--num-iters-warmup", "", kWhat, kDone, "N", "10", "runs before, not counted"},
     {"--num-iters", "", kWhat, kDone, "N", "30", "runs timed"},
+    {"--use-beam-search", "", kNever, FlagKind::kRefused, "", "", "the engine has no beam search"},
+    {"--disable-detokenize", "", kNever, FlagKind::kAccepted, "", "", "tokens are timed, not text"},
+    {"--profile", "", kNever, FlagKind::kRefused, "", "", "there is no profiler to start; use perf"},
     {"--output-json", "", kOutput, kDone, "FILE", "", "write the times as JSON"},
 };
 constexpr Flag kThroughputFlags[] = {
-    {"--dataset-name", "", kWhat, kDone, "NAME", "random",
-     "random, sharegpt, custom, prefix_repetition, burstgpt or timed_trace (its times do not count)"},
-    {"--dataset-path", "", kWhat, kDone, "FILE", "", "of datasets that are files"},
-    {"--input-len", "", kWhat, kDone, "N", "1024", "random: tokens of a prompt"},
-    {"--output-len", "", kWhat, kDone, "N", "128", "tokens of an answer"},
     {"--num-prompts", "", kWhat, kDone, "N", "1000", "requests, all at once"},
     {"--output-json", "", kOutput, kDone, "FILE", "", "write the result as JSON"},
+    {"--n", "", kNever, FlagKind::kRefused, "N", "", "one answer a prompt is timed; raise --num-prompts"},
+    {"--async-engine", "", kNever, FlagKind::kAccepted, "", "", "the engine is always driven that way"},
+    {"--disable-frontend-multiprocessing", "", kNever, FlagKind::kAccepted, "", "", "there is one process"},
+    {"--disable-detokenize", "", kNever, FlagKind::kAccepted, "", "", "tokens are timed, not text"},
+    {"--profile", "", kNever, FlagKind::kRefused, "", "", "there is no profiler to start; use perf"},
+    {"--lora-path", "", kNever, FlagKind::kRefused, "PATH", "", "the family is served without adapters"},
+    {"--prefix-len", "", kNever, FlagKind::kRefused, "N", "", "give --random-prefix-len"},
 };
 
 // The own flags, and those of serve that say what the engine runs on.
@@ -91,7 +99,14 @@ const Verb& bench_latency_verb() {
 }
 
 const Verb& bench_throughput_verb() {
-  static const std::vector<Flag> flags = with_engine_flags(kThroughputFlags);
+  static const std::vector<Flag> flags = [] {
+    std::vector<Flag> own(std::begin(kThroughputFlags), std::end(kThroughputFlags));
+    for (const Flag& flag : bench_serve_flags()) {
+      const bool of_engine = flag.name == "--seed" || flag.name == "--skip-chat-template";
+      if (flag.group == "Dataset" && !of_engine) own.push_back(flag);
+    }
+    return with_engine_flags(own);
+  }();
   static const Verb verb{"bench throughput", "MODEL",
                          "Times many requests through the engine at once, without HTTP.", flags, 1};
   return verb;
@@ -140,15 +155,8 @@ int run_bench_throughput(const Words& words, const Environment& environment) {
   const Args args = parse_args(verb, words);
   if (print_help(verb, args)) return 0;
   bench::DatasetOptions dataset;
-  dataset.name = args.text("--dataset-name").value_or(dataset.name);
+  dataset_options(args, dataset);
   if (dataset.name == "agent") throw UsageError("--dataset-name agent needs a server: minimax bench serve");
-  dataset.path = args.text("--dataset-path").value_or("");
-  dataset.num_prompts = args.integer("--num-prompts", 1, 10'000'000).value_or(1000);
-  dataset.input_len = args.integer("--input-len", 1, kTokensMax).value_or(dataset.input_len);
-  if (const auto length = args.integer("--output-len", 1, kTokensMax)) {
-    dataset.output_len = dataset.sharegpt_output_len = dataset.custom_output_len =
-        dataset.repeated_output_len = *length;
-  }
   const ServeOptions options = engine_options(args, environment, dataset.num_prompts);
   dataset.seed = options.seed;
   const std::filesystem::path dir =

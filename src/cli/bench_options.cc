@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <limits>
+#include <random>
+
+#include <fmt/format.h>
 
 #include "base/error.h"
 
@@ -36,6 +40,12 @@ std::optional<double> parse_number(std::string_view word) {
   return value;
 }
 
+// Blanks around a word of a list, as the peer's float() and strip() pass over them.
+std::string stripped(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
 Json json_object(const Args& args, std::string_view name) {
   const std::optional<std::string> given = args.text(name);
   if (!given) return {};
@@ -53,7 +63,7 @@ std::vector<std::pair<std::string, std::string>> pairs(const Args& args, std::st
     if (at == std::string::npos || at == 0) {
       throw UsageError("{} takes KEY{}VALUE, but got \"{}\"", name, between, word);
     }
-    out.emplace_back(word.substr(0, at), word.substr(at + 1));
+    out.emplace_back(stripped(word.substr(0, at)), stripped(word.substr(at + 1)));
   }
   return out;
 }
@@ -63,7 +73,7 @@ std::vector<std::string> comma_list(const Args& args, std::string_view name) {
   const std::string value = args.text(name).value_or("");
   for (size_t begin = 0; begin < value.size();) {
     const size_t end = std::min(value.find(',', begin), value.size());
-    out.push_back(value.substr(begin, end - begin));
+    out.push_back(stripped(value.substr(begin, end - begin)));
     begin = end + 1;
   }
   return out;
@@ -99,6 +109,8 @@ void server_part(const Args& args, const Environment& environment, BenchServeOpt
     std::string lower = name;
     std::transform(lower.begin(), lower.end(), lower.begin(),
                    [](unsigned char c) { return std::tolower(c); });
+    if (lower == "content-length" || lower == "transfer-encoding" || lower == "connection")
+      throw UsageError("--header {}: the client says that itself, of each request", name);
     key_given |= lower == "authorization";
     out.headers.emplace_back(name, value);
   }
@@ -145,28 +157,15 @@ void random_part(const Args& args, bench::DatasetOptions& out) {
 
 void dataset_part(const Args& args, BenchServeOptions& options) {
   bench::DatasetOptions& out = options.dataset;
-  text(args, "--dataset-name", out.name);
-  text(args, "--dataset-path", out.path);
-  integer(args, "--num-prompts", 1, kPromptsMax, out.num_prompts);
+  dataset_options(args, out);
   integer(args, "--seed", 0, std::numeric_limits<int64_t>::max(), out.seed);
-  out.oversample = !args.on("--no-oversample");
-  out.shuffle = !args.on("--disable-shuffle");
   options.render_custom = !args.on("--skip-chat-template");
   options.template_kwargs = json_object(args, "--chat-template-kwargs");
-  random_part(args, out);
-  integer(args, "--sharegpt-output-len", 1, kTokensMax, out.sharegpt_output_len);
-  integer(args, "--custom-output-len", -1, kTokensMax, out.custom_output_len);
-  if (out.custom_output_len == 0) throw UsageError("--custom-output-len is 0, expected -1 or at least 1");
-  integer(args, "--prefix-repetition-prefix-len", 1, kTokensMax, out.repeated_prefix_len);
-  integer(args, "--prefix-repetition-suffix-len", 1, kTokensMax, out.repeated_suffix_len);
-  integer(args, "--prefix-repetition-num-prefixes", 1, kPromptsMax, out.repeated_prefixes);
-  integer(args, "--prefix-repetition-output-len", 1, kTokensMax, out.repeated_output_len);
-  integer(args, "--timed-trace-chunk-hash-size", 1, kTokensMax, out.trace_block_tokens);
-  number(args, "--timed-trace-sec-multiplier", 1e-9, kSecondsMax, out.trace_seconds);
-  text(args, "--timed-trace-label-timestamp", out.trace_time);
-  text(args, "--timed-trace-label-input-length", out.trace_input);
-  text(args, "--timed-trace-label-output-length", out.trace_output);
-  text(args, "--timed-trace-label-hash-ids", out.trace_hashes);
+  if (args.has("--chat-template-kwargs") && out.name != "custom") {
+    throw UsageError(
+        "--chat-template-kwargs is for --dataset-name custom; to send it to the server give --extra-body "
+        "'{{\"chat_template_kwargs\": ...}}'");
+  }
   integer(args, "--agent-turns", 1, 100'000, out.agent_turns);
   integer(args, "--agent-system-len", 1, kTokensMax, out.agent_system_len);
   integer(args, "--agent-task-len", 1, kTokensMax, out.agent_task_len);
@@ -183,10 +182,10 @@ void load_part(const Args& args, BenchServeOptions& out) {
   constexpr double kRateMin = 1e-6;
   integer(args, "--max-concurrency", 1, 1 << 20, out.concurrency_max);
   number(args, "--request-rate", kRateMin, kInfinity, out.arrivals.rate);
-  number(args, "--burstiness", 1e-3, 1e6, out.arrivals.burstiness);
+  number(args, "--burstiness", 1e-3, kInfinity, out.arrivals.burstiness);
   if (const auto ramp = args.choice("--ramp-up-strategy", kRamps)) {
     out.arrivals.ramp_up = *ramp == "linear" ? bench::RampUp::kLinear : bench::RampUp::kExponential;
-    if (args.has("--request-rate")) {
+    if (std::isfinite(out.arrivals.rate)) {
       throw UsageError("--ramp-up-strategy takes the place of --request-rate: give one of them");
     }
     if (!args.has("--ramp-up-start-rps") || !args.has("--ramp-up-end-rps")) {
@@ -238,9 +237,12 @@ void request_part(const Args& args, BenchServeOptions& out) {
     for (const auto& [name, value] : given.as_object()) extra.set(name, value);
   }
   out.body.chat = out.chat;
-  out.body.ignore_eos = args.on("--ignore-eos");
+  // As the peer: random prompts have no answer of a length that means anything.
+  const bool made_up = out.dataset.name == "random" || out.dataset.name == "timed_trace";
+  out.body.ignore_eos = args.on("--ignore-eos", made_up);
   integer(args, "--logprobs", 0, 1 << 20, out.body.logprobs);
   out.body.extra = std::move(extra);
+  out.request_id_prefix = fmt::format("bench-{:08x}-", static_cast<uint32_t>(std::random_device()()));
   text(args, "--request-id-prefix", out.request_id_prefix);
   if (out.request_id_prefix.find_first_of("\r\n") != std::string::npos)
     throw UsageError("--request-id-prefix must be one line");
@@ -253,6 +255,8 @@ void output_part(const Args& args, BenchServeOptions& out) {
     if (std::find(kMetrics.begin(), kMetrics.end(), name) == kMetrics.end())
       throw UsageError("--percentile-metrics takes ttft, tpot, itl and e2el, but got \"{}\"", name);
   }
+  if (out.metrics_shown.empty())
+    throw UsageError("--percentile-metrics takes ttft, tpot, itl and e2el, but got none");
   if (args.has("--metric-percentiles")) {
     out.metrics.percentiles.clear();
     for (const std::string& word : comma_list(args, "--metric-percentiles")) {
@@ -262,6 +266,8 @@ void output_part(const Args& args, BenchServeOptions& out) {
       out.metrics.percentiles.push_back(*value);
     }
   }
+  if (out.metrics.percentiles.empty())
+    throw UsageError("--metric-percentiles takes numbers from 0 to 100, but got none");
   for (const auto& [name, value] : pairs(args, "--goodput", ':')) {
     const std::optional<double> bound = parse_number(value);
     if (!bound || !(*bound >= 0))
@@ -278,6 +284,9 @@ void output_part(const Args& args, BenchServeOptions& out) {
   }
   out.metadata = pairs(args, "--metadata", '=');
   text(args, "--label", out.label);
+  if (out.label.find('/') != std::string::npos && !args.has("--result-filename"))
+    throw UsageError("--label {}: becomes part of a file's name, which has no / (or give --result-filename)",
+                     out.label);
   out.append = args.on("--append-result");
   out.detailed = args.on("--save-detailed");
   out.save = args.on("--save-result") || out.append || out.detailed;
@@ -287,6 +296,30 @@ void output_part(const Args& args, BenchServeOptions& out) {
 }
 
 }  // namespace
+
+void dataset_options(const Args& args, bench::DatasetOptions& out) {
+  text(args, "--dataset-name", out.name);
+  text(args, "--dataset-path", out.path);
+  integer(args, "--num-prompts", 1, kPromptsMax, out.num_prompts);
+  out.oversample = !args.on("--no-oversample");
+  out.shuffle = !args.on("--disable-shuffle");
+  random_part(args, out);
+  integer(args, "--sharegpt-output-len", 1, kTokensMax, out.sharegpt_output_len);
+  integer(args, "--custom-output-len", -1, kTokensMax, out.custom_output_len);
+  if (out.custom_output_len == 0) throw UsageError("--custom-output-len is 0, expected -1 or at least 1");
+  integer(args, "--prefix-repetition-prefix-len", 1, kTokensMax, out.repeated_prefix_len);
+  integer(args, "--prefix-repetition-suffix-len", 1, kTokensMax, out.repeated_suffix_len);
+  integer(args, "--prefix-repetition-num-prefixes", 1, kPromptsMax, out.repeated_prefixes);
+  integer(args, "--prefix-repetition-output-len", 1, kTokensMax, out.repeated_output_len);
+  integer(args, "--timed-trace-chunk-hash-size", 1, kTokensMax, out.trace_block_tokens);
+  number(args, "--timed-trace-sec-multiplier", 1e-9, kSecondsMax, out.trace_seconds);
+  text(args, "--timed-trace-label-timestamp", out.trace_time);
+  text(args, "--timed-trace-label-input-length", out.trace_input);
+  text(args, "--timed-trace-label-output-length", out.trace_output);
+  text(args, "--timed-trace-label-hash-ids", out.trace_hashes);
+  if (!out.path.empty() && (out.name == "random" || out.name == "prefix_repetition" || out.name == "agent"))
+    throw UsageError("--dataset-path: --dataset-name {} makes its requests itself", out.name);
+}
 
 BenchServeOptions bench_serve_options(const Args& args, const Environment& environment) {
   BenchServeOptions out;

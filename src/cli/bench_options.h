@@ -35,7 +35,7 @@ struct BenchServeOptions {
   bool self_timed = false;
   int64_t warmups = 0;
   bench::BodyOptions body;
-  std::string request_id_prefix = "bench-";
+  std::string request_id_prefix;
 
   bench::MetricOptions metrics;
   std::vector<std::string> metrics_shown = {"ttft", "tpot", "itl"};
@@ -46,6 +46,8 @@ struct BenchServeOptions {
   bool progress = true;
 };
 
+// The flags of the group "Dataset", but for --seed and how prompts are rendered. Throws UsageError.
+void dataset_options(const Args& args, bench::DatasetOptions& out);
 // Throws UsageError naming the flag.
 BenchServeOptions bench_serve_options(const Args& args, const Environment& environment);
 

@@ -120,11 +120,11 @@ void ServeBench::find_tokenizer(const Environment& environment) {
   const bool named = !options_.tokenizer.empty();
   const std::string& name = named ? options_.tokenizer : options_.model;
   try {
-    text_ = bench::local_token_text(tokenizer::Tokenizer::load(locate_model(name, "main", "", environment)),
-                                    name);
-  } catch (const Error&) {
+    text_ = bench::local_token_text(tokenizer::Tokenizer::load(locate_tokenizer(name, environment)), name);
+  } catch (const Error& error) {
     if (named) throw;
-    fmt::print(stderr, "{} is not on this disk; asking the server to tokenize\n", name);
+    const std::string_view what = error.what();
+    fmt::print(stderr, "asking the server to tokenize: {}\n", what.substr(0, what.find('\n')));
     text_ = bench::server_token_text(root_, options_.headers, options_.served_name, kAskTimeoutS);
   }
 }
@@ -149,13 +149,14 @@ void ServeBench::make_scripts(const Environment& environment) {
   }
 }
 
-bench::LoadResult ServeBench::load(std::span<const bench::Script> scripts, bench::LoadOptions load_options) {
+bench::LoadResult ServeBench::load(std::span<const bench::Script> scripts, bench::LoadOptions load_options,
+                                   double stall_timeout_s) {
   boost::asio::io_context context(1);
   const std::function<int64_t()> clock = now_us;
   bench::StreamClient client(context, {.url = options_.url,
                                        .target = options_.endpoint,
                                        .headers = options_.headers,
-                                       .stall_timeout_s = options_.stall_timeout_s,
+                                       .stall_timeout_s = stall_timeout_s,
                                        .clock_us = clock});
   load_options.body = options_.body;
   load_options.handle_interrupt = true;
@@ -168,8 +169,10 @@ void ServeBench::wait_until_ready() {
   bench::Script probe = scripts_.front();
   probe.follow_ups.clear();
   while (true) {
-    const bench::LoadResult tried = load(std::span(&probe, 1), {});
-    if (tried.interrupted) throw Error("interrupted while waiting for the server");
+    const double left_s = std::max(0.1, static_cast<double>(end_us - now_us()) * 1e-6);
+    const bench::LoadResult tried =
+        load(std::span(&probe, 1), {}, std::min(left_s, options_.stall_timeout_s));
+    if (tried.interrupted) throw Interrupted("interrupted while waiting for the server");
     if (!tried.outcomes.empty() && tried.outcomes.front().success) return;
     if (now_us() >= end_us) {
       throw Error("the server is not ready after {} s (--ready-check-timeout-sec): {}",
@@ -198,10 +201,14 @@ ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::Arriva
     const std::vector<bench::Script> warmups(static_cast<size_t>(options_.warmups), warmup);
     bench::LoadOptions load_options;
     load_options.concurrency_max = concurrency_max;
-    if (load(warmups, load_options).interrupted) {
+    const bench::LoadResult warm = load(warmups, load_options, options_.stall_timeout_s);
+    if (warm.interrupted) {
       out.interrupted = true;
+      out.measured = false;
       return out;
     }
+    const auto failed = std::ranges::find(warm.outcomes, false, &bench::Outcome::success);
+    if (failed != warm.outcomes.end()) fmt::print(stderr, "a warm-up request failed: {}\n", failed->error);
   }
   const auto speculation = [&] {
     return bench::read_spec_decode(net::fetch(root_, "/metrics", "", options_.headers, kAskTimeoutS).body);
@@ -211,7 +218,9 @@ ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::Arriva
   load_options.concurrency_max = concurrency_max;
   load_options.request_id_prefix = options_.request_id_prefix;
   if (options_.self_timed) {
-    for (const bench::Script& script : scripts) load_options.arrivals_s.push_back(script.arrival_s);
+    // A part of a sweep begins with its first request.
+    for (const bench::Script& script : scripts)
+      load_options.arrivals_s.push_back(script.arrival_s - scripts.front().arrival_s);
   } else {
     load_options.arrivals_s =
         bench::arrival_times(arrivals, static_cast<int64_t>(scripts.size()), options_.dataset.seed);
@@ -220,7 +229,7 @@ ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::Arriva
   {
     ProgressLine line(options_.progress);
     load_options.on_progress = [&line](const bench::Progress& progress) { line.show(progress); };
-    loaded = load(scripts, std::move(load_options));
+    loaded = load(scripts, std::move(load_options), options_.stall_timeout_s);
   }
   out.interrupted = loaded.interrupted;
   result.date = local_time();
@@ -245,6 +254,10 @@ ServeBench::Outcome ServeBench::run(int64_t concurrency_max, const bench::Arriva
 
 int ServeBench::report(const Outcome& outcome) {
   const bench::ServeResult& result = outcome.result;
+  if (!outcome.measured) {
+    fmt::print(stderr, "interrupted during the warm-ups: nothing was measured\n");
+    return kExitInterrupted;
+  }
   std::map<std::string, int64_t> errors;
   for (const bench::Outcome& request : result.outcomes) {
     if (!request.success) ++errors[request.error];
@@ -270,6 +283,26 @@ int ServeBench::report(const Outcome& outcome) {
     return kExitInterrupted;
   }
   return result.metrics.failed > 0 || result.metrics.completed == 0 ? 1 : 0;
+}
+
+void check_writable(const std::filesystem::path& folder) {
+  std::error_code code;
+  if (!folder.empty()) std::filesystem::create_directories(folder, code);
+  if (code) throw Error("{}: the folder cannot be made: {}", folder.string(), code.message());
+  const std::filesystem::path probe = folder / fmt::format(".minimax-bench-{}", getpid());
+  const bool fine = std::ofstream(probe).good();
+  std::filesystem::remove(probe, code);
+  if (!fine) throw Error("{}: nothing can be written there", folder.empty() ? "." : folder.string());
+}
+
+void check_result_place(const BenchServeOptions& options) {
+  const std::filesystem::path path = std::filesystem::path(options.result_dir) / options.result_name;
+  check_writable(options.result_name.empty() ? std::filesystem::path(options.result_dir)
+                                             : path.parent_path());
+  std::error_code code;
+  if (!options.result_name.empty() && std::filesystem::exists(path, code) &&
+      !std::ofstream(path, std::ios::app).good())
+    throw Error("{}: cannot be written", path.string());
 }
 
 void save_result(const BenchServeOptions& options, const bench::ServeResult& result) {

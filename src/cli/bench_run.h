@@ -1,6 +1,7 @@
 #pragma once
 // A benchmark of a server, prepared once and run once or several times (bench serve, bench sweep).
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ class ServeBench {
   struct Outcome {
     bench::ServeResult result;
     bool interrupted = false;
+    bool measured = true;  // false: interrupted during the warm-ups, the result is empty
   };
   struct Part {
     int64_t begin = 0, count = 0;  // count 0: all
@@ -37,7 +39,8 @@ class ServeBench {
   void find_tokenizer(const Environment& environment);
   void make_scripts(const Environment& environment);
   void wait_until_ready();
-  bench::LoadResult load(std::span<const bench::Script> scripts, bench::LoadOptions load_options);
+  bench::LoadResult load(std::span<const bench::Script> scripts, bench::LoadOptions load_options,
+                         double stall_timeout_s);
 
   BenchServeOptions options_;
   net::Url root_;  // of /metrics and /tokenize: without the /v1 of a base URL
@@ -45,6 +48,11 @@ class ServeBench {
   std::vector<bench::Script> scripts_;
 };
 
+// Throws Error if --result-dir/--result-filename (or a default name) cannot be written: before anything is
+// measured.
+void check_result_place(const BenchServeOptions& options);
+// The folder is made if it is missing. Throws Error if nothing can be written into it.
+void check_writable(const std::filesystem::path& folder);
 // Writes to --result-dir/--result-filename (or the default name), appending if asked for; says where. Throws
 // Error if it cannot.
 void save_result(const BenchServeOptions& options, const bench::ServeResult& result);

@@ -22,13 +22,15 @@ int run_bench_serve(const Words& words, const Environment& environment) {
   const Args args = parse_args(verb, words);
   if (print_help(verb, args)) return 0;
   for (const std::string& note : args.notes()) fmt::print(stderr, "{}\n", note);
-  ServeBench bench(bench_serve_options(args, environment), environment);
+  const BenchServeOptions wanted = bench_serve_options(args, environment);
+  if (wanted.save) check_result_place(wanted);
+  ServeBench bench(wanted, environment);
   const BenchServeOptions& options = bench.options();
   const ServeBench::Outcome outcome = bench.run(options.concurrency_max, options.arrivals);
-  fmt::print("{}", bench::result_table(outcome.result));
+  if (outcome.measured) fmt::print("{}", bench::result_table(outcome.result));
   std::fflush(stdout);
   const int code = ServeBench::report(outcome);
-  if (options.save) save_result(options, outcome.result);
+  if (options.save && outcome.measured) save_result(options, outcome.result);
   return code;
 }
 

@@ -68,7 +68,27 @@ struct SweepPoint {
   int64_t prompts = 0;
 };
 
+// Flags of bench serve that have no meaning for a series of points.
+void refuse_others(const Args& args) {
+  for (const std::string_view flag :
+       {"--save-result", "--save-detailed", "--append-result", "--result-dir", "--result-filename"}) {
+    if (args.has(flag))
+      throw UsageError("{}: a sweep writes all its points to results.json in --report", flag);
+  }
+  if (args.has("--goodput"))
+    throw UsageError("--goodput: the report of a sweep has no column for it; use bench serve");
+  if (args.has("--max-concurrency") && !args.has("--rates"))
+    throw UsageError("--max-concurrency: a sweep takes --concurrencies, or it with --rates");
+  if (args.has("--request-rate") && args.has("--rates"))
+    throw UsageError("--request-rate and --rates: give one of them");
+  if (args.has("--ramp-up-strategy"))
+    throw UsageError("--ramp-up-strategy: each point of a sweep has one load; use bench serve");
+  if (args.has("--rates") && args.text("--dataset-name").value_or("") == "timed_trace")
+    throw UsageError("--rates: a timed_trace has times of its own; --no-self-timed leaves them out");
+}
+
 std::vector<SweepPoint> sweep_points(const Args& args, const BenchServeOptions& options) {
+  refuse_others(args);
   if (args.has("--rates") && args.has("--concurrencies"))
     throw UsageError("--rates and --concurrencies: give one of them");
   std::vector<SweepPoint> points;
@@ -116,6 +136,12 @@ int compare(const Args& args, const std::filesystem::path& dir, const bench::Rep
   std::vector<bench::ResultSeries> series;
   for (const std::string& file : args.texts("--compare")) {
     series.push_back(bench::read_series(file, read_input(file, size_t{4} << 30)));
+    const std::vector<Json>& points = series.back().points;
+    if (points.empty()) throw Error("{}: holds no result of bench serve or bench sweep", file);
+    if (std::ranges::none_of(points, [](const Json& point) { return point.find("itls") != nullptr; })) {
+      fmt::print(stderr, "{}: without --save-detailed there are no distributions and no timeline to draw\n",
+                 file);
+    }
   }
   write_report(dir, text, series);
   return 0;
@@ -125,6 +151,7 @@ int measure(const Args& args, const Environment& environment, const std::filesys
             const bench::ReportText& text) {
   BenchServeOptions options = bench_serve_options(args, environment);
   const std::vector<SweepPoint> points = sweep_points(args, options);
+  check_writable(dir);
   options.dataset.num_prompts = 0;
   // Each point has requests of its own: none finds its prompt in the server's cache.
   for (const SweepPoint& point : points) options.dataset.num_prompts += point.prompts;
@@ -137,7 +164,13 @@ int measure(const Args& args, const Environment& environment, const std::filesys
     const ServeBench::Outcome outcome =
         bench.run(point.concurrency_max, point.arrivals, {begin, point.prompts});
     begin += point.prompts;
+    if (outcome.result.outcomes.empty() && outcome.measured) {
+      fmt::print(stderr, "the dataset holds too few requests for this point and those after it\n");
+      code = std::max(code, 1);
+      break;
+    }
     code = std::max(code, ServeBench::report(outcome));
+    if (!outcome.measured) break;
     Json json = bench::result_json(outcome.result, /*detailed=*/true);
     std::erase_if(json.as_object(),
                   [](const Json::Member& member) { return member.first == "generated_texts"; });
@@ -148,10 +181,11 @@ int measure(const Args& args, const Environment& environment, const std::filesys
     series.points.push_back(std::move(json));
     if (code == kExitInterrupted) break;
   }
-  write_report(dir, text, {series});
+  if (series.points.empty()) return code;
   const Json all = Json::object(
       {{"name", series.name}, {"points", Json(Json::Array(series.points.begin(), series.points.end()))}});
   write_file(dir / "results.json", to_string(all));
+  write_report(dir, text, {series});
   return code;
 }
 

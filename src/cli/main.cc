@@ -58,6 +58,9 @@ int main(int argc, char** argv) {
       fmt::print(stderr, "minimax {}: {}\nminimax {} --help lists the flags.\n", entry.name, error.what(),
                  entry.name);
       return 2;
+    } catch (const Interrupted& error) {
+      fmt::print(stderr, "minimax {}: {}\n", entry.name, error.what());
+      return 130;
     } catch (const std::exception& error) {
       fmt::print(stderr, "minimax {}: {}\n", entry.name, error.what());
       return 1;

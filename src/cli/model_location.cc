@@ -24,8 +24,9 @@ std::filesystem::path locate_tiny(const Environment& environment) {
 
 }  // namespace
 
-std::filesystem::path locate_model(const std::string& model, const std::string& revision,
-                                   const std::string& download_dir, const Environment& environment) {
+static std::filesystem::path locate(const std::string& model, const std::string& revision,
+                                    const std::string& download_dir, const Environment& environment,
+                                    const std::string& file) {
   std::error_code code;
   if (model == kTinyName && !std::filesystem::exists(kTinyName, code)) return locate_tiny(environment);
   const model::HubEnvironment hub{
@@ -33,7 +34,21 @@ std::filesystem::path locate_model(const std::string& model, const std::string& 
       .hf_home = environment.hf_home,
       .xdg_cache_home = environment.xdg_cache_home,
       .home = environment.home};
-  return model::resolve_model(model, revision, hub);
+  return model::resolve_model(model, revision, hub, file);
+}
+
+std::filesystem::path locate_model(const std::string& model, const std::string& revision,
+                                   const std::string& download_dir, const Environment& environment) {
+  return locate(model, revision, download_dir, environment, "config.json");
+}
+
+std::filesystem::path locate_tokenizer(const std::string& name, const Environment& environment) {
+  constexpr std::string_view kFile = "tokenizer.json";
+  const std::filesystem::path path = name;
+  std::error_code code;
+  if (path.filename() == kFile && std::filesystem::is_regular_file(path, code))
+    return path.has_parent_path() ? path.parent_path() : ".";
+  return locate(name, "main", "", environment, std::string(kFile));
 }
 
 }  // namespace minimax::cli

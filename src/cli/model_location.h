@@ -15,4 +15,7 @@ inline constexpr std::string_view kTinyName = "tiny";
 std::filesystem::path locate_model(const std::string& model, const std::string& revision,
                                    const std::string& download_dir, const Environment& environment);
 
+// The folder of a tokenizer.json: named itself, by its folder, or by a hub name. A model need not be there.
+std::filesystem::path locate_tokenizer(const std::string& name, const Environment& environment);
+
 }  // namespace minimax::cli

@@ -41,7 +41,7 @@ bool is_revision(std::string_view revision) {
 }
 
 // The snapshot of the revision, or empty. refs/REVISION holds the commit; a commit names its own folder.
-fs::path snapshot_of(const fs::path& repository, const std::string& revision) {
+fs::path snapshot_of(const fs::path& repository, const std::string& revision, const std::string& file) {
   std::error_code code;
   const fs::path ref = repository / "refs" / revision;
   std::string commit = revision;
@@ -52,7 +52,7 @@ fs::path snapshot_of(const fs::path& repository, const std::string& revision) {
       throw Error("{}: expected a commit, found {}.", ref.string(), quote_name(commit));
   }
   const fs::path snapshot = repository / "snapshots" / commit;
-  return fs::is_regular_file(snapshot / "config.json", code) ? snapshot : fs::path();
+  return fs::is_regular_file(snapshot / file, code) ? snapshot : fs::path();
 }
 
 }  // namespace
@@ -67,13 +67,13 @@ fs::path hub_cache_dir(const HubEnvironment& environment) {
 }
 
 fs::path resolve_model(const std::string& model, const std::string& revision,
-                       const HubEnvironment& environment) {
+                       const HubEnvironment& environment, const std::string& file) {
   if (model.empty()) throw Error("The model is an empty name: expected a folder or a hub name ORG/NAME.");
   std::error_code code;
   const fs::path path = model;
   if (fs::is_directory(path, code)) {
-    if (!fs::is_regular_file(path / "config.json", code))
-      throw Error("{}: expected a folder with config.json, found none in it.", model);
+    if (!fs::is_regular_file(path / file, code))
+      throw Error("{}: expected a folder with {}, found none in it.", model, file);
     return path;
   }
   if (fs::exists(path, code)) throw Error("{}: expected the folder of a model, found a file.", model);
@@ -94,7 +94,7 @@ fs::path resolve_model(const std::string& model, const std::string& revision,
         model, command);
   std::string folder = "models--" + model;
   folder.replace(folder.find('/'), 1, "--");
-  fs::path snapshot = snapshot_of(cache / folder, wanted);
+  fs::path snapshot = snapshot_of(cache / folder, wanted, file);
   if (snapshot.empty())
     throw Error("{}: there is no such folder, and revision {} is not in the hub's cache {}. {}", model,
                 wanted, cache.string(), command);

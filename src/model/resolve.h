@@ -19,9 +19,10 @@ struct HubEnvironment {
 // home/.cache/huggingface/hub. Empty if nothing is set.
 std::filesystem::path hub_cache_dir(const HubEnvironment& environment);
 
-// A folder that holds config.json. `revision` (a branch, tag or commit; empty: main) counts for hub names
+// A folder that holds `file`. `revision` (a branch, tag or commit; empty: main) counts for hub names
 // only. Throws Error that says what was looked for, and for hub names the command that downloads.
 std::filesystem::path resolve_model(const std::string& model, const std::string& revision,
-                                    const HubEnvironment& environment);
+                                    const HubEnvironment& environment,
+                                    const std::string& file = "config.json");
 
 }  // namespace minimax::model

@@ -1,10 +1,12 @@
 #include "net/fetch.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 
@@ -14,6 +16,15 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using boost::system::error_code;
+
+HeaderList with_defaults(HeaderList defaults, const HeaderList& own) {
+  std::erase_if(defaults, [&](const auto& entry) {
+    return std::ranges::any_of(own,
+                               [&](const auto& given) { return beast::iequals(given.first, entry.first); });
+  });
+  defaults.insert(defaults.end(), own.begin(), own.end());
+  return defaults;
+}
 
 FetchReply fetch(const Url& url, std::string_view target, std::string_view body, const HeaderList& headers,
                  double timeout_s) {
@@ -31,11 +42,11 @@ FetchReply fetch(const Url& url, std::string_view target, std::string_view body,
                                            url.path + std::string(target), 11);
   request.set(http::field::host, url.authority());
   request.set(http::field::connection, "close");
-  for (const auto& [name, value] : headers) request.set(name, value);
   if (!body.empty()) {
     request.set(http::field::content_type, "application/json");
     request.body() = body;
   }
+  for (const auto& [name, value] : headers) request.set(name, value);
   request.prepare_payload();
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;

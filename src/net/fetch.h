@@ -12,6 +12,9 @@ namespace minimax::net {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
 
+// Those of `own`, and of the defaults what `own` does not name; names in any case.
+HeaderList with_defaults(HeaderList defaults, const HeaderList& own);
+
 struct FetchReply {
   int status = 0;  // 0: no reply; `error` says why
   std::string body;

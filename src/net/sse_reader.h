@@ -9,6 +9,18 @@ namespace minimax::net {
 
 class SseReader {
  public:
+  // Of an event that is not complete yet.
+  size_t pending() const { return line_.size() + data_.size(); }
+
+  // At the end of the body: an event that lacks its empty line.
+  template <typename OnEvent>
+  void finish(OnEvent&& on_event) {
+    const std::string line = std::move(line_);
+    line_.clear();
+    take_line(line, on_event);
+    take_line("", on_event);
+  }
+
   // Calls on_event(std::string_view data) for each event that is complete now. The view lives until it
   // returns.
   template <typename OnEvent>

@@ -1,5 +1,8 @@
 #include "net/url.h"
 
+#include <charconv>
+#include <cstdint>
+
 #include "base/error.h"
 
 namespace minimax::net {
@@ -10,6 +13,12 @@ std::string Url::authority() const {
 
 Url parse_url(std::string_view text) {
   constexpr std::string_view kScheme = "http://";
+  if (text.starts_with("https://")) {
+    throw UsageError(
+        "\"{}\": https is not spoken; let a proxy on this machine speak it (socat TCP-LISTEN:8080,fork "
+        "OPENSSL:HOST:443) and give its http:// address, with --header Host=HOST",
+        text);
+  }
   if (!text.starts_with(kScheme)) {
     throw UsageError("\"{}\" is no address of a server: expected http://HOST[:PORT][/PATH]", text);
   }
@@ -27,6 +36,15 @@ Url parse_url(std::string_view text) {
     url.host = url.host.substr(1, url.host.size() - 2);
   url.port = colon == std::string_view::npos ? "80" : std::string(rest.substr(colon + 1));
   if (url.host.empty() || url.port.empty()) throw UsageError("\"{}\" lacks a host or a port", text);
+  if (url.host.find('@') != std::string::npos || url.port.find('@') != std::string::npos) {
+    throw UsageError(
+        "\"{}\": a name and a password in the address are not sent; give --header Authorization=...", text);
+  }
+  uint16_t number = 0;
+  const char* const end = url.port.data() + url.port.size();
+  const auto [read, code] = std::from_chars(url.port.data(), end, number);
+  if (code != std::errc() || read != end || number == 0)
+    throw UsageError("\"{}\": expected a port from 1 to 65535, found \"{}\"", text, url.port);
   return url;
 }
 

@@ -144,6 +144,7 @@ def test_an_accepted_flag_says_in_one_line_why_there_is_nothing_to_do(name):
 def test_every_flag_that_is_done_has_a_test_of_its_effect():
     folder = Path(__file__).parent
     tests = "".join((folder / f"test_cli_{name}.py").read_text() for name in ("serve", "effects", "location"))
+    tests += (folder.parent / "test_hosts.py").read_text()
     assert [name for name in DONE if f'"{name}"' not in tests and f'"--no-{name[2:]}"' not in tests] == []
 
 

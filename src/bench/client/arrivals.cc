@@ -20,7 +20,9 @@ std::vector<double> arrival_times(const ArrivalOptions& options, int64_t n, uint
   double time = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double rate = rate_at(options, i, n);
-    if (!std::isinf(rate)) {
+    if (std::isinf(options.burstiness) && !std::isinf(rate)) {
+      time += 1.0 / rate;  // the gamma distribution's limit: equal gaps
+    } else if (!std::isinf(rate)) {
       time += std::gamma_distribution<double>(options.burstiness, 1.0 / (rate * options.burstiness))(random);
     }
     times.push_back(time);

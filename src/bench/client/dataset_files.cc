@@ -198,13 +198,10 @@ std::vector<Script> burstgpt_scripts(const DatasetOptions& options, const TokenT
 std::vector<Script> timed_trace_scripts(const DatasetOptions& options, const TokenText& text) {
   std::vector<Script> scripts;
   std::mt19937_64 random(options.seed);
-  double first_s = 0;
   read_json_lines(options.path, [&](const Json& line, const std::string& place) {
     if (std::ssize(scripts) == options.num_prompts) return;
     Script script;
     script.arrival_s = number_of(line, options.trace_time, place) * options.trace_seconds;
-    if (scripts.empty()) first_s = script.arrival_s;
-    script.arrival_s = std::max(0.0, script.arrival_s - first_s);
     script.output_tokens = std::max<int64_t>(1, count_of(line, options.trace_output, place));
     int64_t tokens = std::max<int64_t>(1, count_of(line, options.trace_input, place));
     std::vector<TokenId> ids;
@@ -232,6 +229,8 @@ std::vector<Script> timed_trace_scripts(const DatasetOptions& options, const Tok
   if (scripts.empty()) throw Error("{}: holds no request", options.path);
   std::stable_sort(scripts.begin(), scripts.end(),
                    [](const Script& a, const Script& b) { return a.arrival_s < b.arrival_s; });
+  const double first_s = scripts.front().arrival_s;
+  for (Script& script : scripts) script.arrival_s -= first_s;
   return scripts;
 }
 

@@ -226,6 +226,7 @@ class Load {
     arrival_timer_.cancel();
     progress_timer_.cancel();
     signals_.cancel();
+    client_.end_lingering();
     health_.stop();
     for (auto& [script, timer] : thinking_) timer->cancel();
   }

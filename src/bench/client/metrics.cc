@@ -9,7 +9,17 @@ namespace {
 
 int64_t output_tokens_of(const Outcome& outcome, const MetricOptions& options) {
   if (outcome.output_tokens > 0) return outcome.output_tokens;
-  if (options.count_tokens) return options.count_tokens(outcome.text);
+  if (options.count_tokens) {
+    // What was thought and called was written as well.
+    int64_t tokens = outcome.text.empty() ? 0 : options.count_tokens(outcome.text);
+    if (!outcome.reasoning.empty()) tokens += options.count_tokens(outcome.reasoning);
+    for (const Json& call : outcome.tool_calls) {
+      const Json& function = *call.find("function");
+      tokens +=
+          options.count_tokens(function.find("name")->as_string() + function.find("arguments")->as_string());
+    }
+    return tokens;
+  }
   return 1 + std::ssize(outcome.itls_s);
 }
 

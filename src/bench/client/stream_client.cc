@@ -5,6 +5,7 @@
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
@@ -22,6 +23,9 @@ using boost::system::error_code;
 namespace {
 constexpr size_t kReadBytes = 64 << 10;
 constexpr size_t kErrorBodyBytesMax = 16 << 10;
+constexpr size_t kEventBytesMax = 16 << 20;
+// A server that has said all and does not end its answer is left alone with it.
+constexpr auto kLinger = std::chrono::seconds(2);
 }  // namespace
 
 // One request and its stream. Kept alive by the handlers that wait for it.
@@ -31,7 +35,7 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
       : client_(client), request_(std::move(request)), done_(std::move(done)) {}
 
   void begin() {
-    start_us_ = heard_us_ = client_.options_.clock_us();
+    start_us_ = heard_us_ = moved_us_ = client_.options_.clock_us();
     outcome_.start_s = static_cast<double>(start_us_) * 1e-6;
     if (!client_.idle_.empty()) {
       socket_.emplace(std::move(client_.idle_.back()));
@@ -49,13 +53,17 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
     finish(/*reusable=*/false);
   }
 
-  int64_t heard_us() const { return heard_us_; }
+  int64_t moved_us() const { return moved_us_; }
   std::list<std::shared_ptr<Call>>::iterator place;
 
  private:
   void connect() {
     reused_ = false;
     socket_.emplace(client_.context_);
+    error_code failed;
+    socket_->open(client_.endpoints_.front().protocol(),
+                  failed);  // async_connect would not say why it cannot
+    if (failed) return end("no socket for another connection: " + failed.message() + " (ulimit -n)");
     asio::async_connect(*socket_, client_.endpoints_,
                         [self = shared_from_this()](error_code code, const asio::ip::tcp::endpoint&) {
                           if (self->ended_) return;
@@ -68,15 +76,19 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
   }
 
   void send() {
-    parser_.emplace();
-    parser_->eager(true);
-    parser_->body_limit(boost::none);
+    begin_answer();
     asio::async_write(*socket_, asio::buffer(request_), [self = shared_from_this()](error_code code, size_t) {
       if (self->ended_) return;
       // What the server says before it breaks off may still be read.
       if (code) return self->broken(code);
       self->wait();
     });
+  }
+
+  void begin_answer() {
+    parser_.emplace();
+    parser_->eager(true);
+    parser_->body_limit(boost::none);
   }
 
   void wait() {
@@ -114,12 +126,19 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
         break;
       }
       if (code) break;
+      if (parser_->is_done() && is_interim()) begin_answer();  // "100 Continue": the answer comes behind it
     }
     rest_ = std::string(data);
-    if (parser_->is_header_done()) take_body();
+    if (parser_->is_header_done() && !is_interim()) take_body();
     if (ended_) return;
     if (code) return end("the answer is no HTTP/1.1: " + code.message());
-    if (parser_->is_done()) complete();
+    if (parser_->is_done()) return complete();
+    if (stream_done_ && !reported_) linger();
+  }
+
+  bool is_interim() const {
+    const unsigned status = parser_->get().result_int();
+    return status >= 100 && status < 200 && status != 101;
   }
 
   void take_body() {
@@ -130,12 +149,16 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
     } else {
       if (first_bytes_.empty()) first_bytes_ = body.substr(0, 200);
       events_.push(body, [this](std::string_view data) { take_event(data); });
+      if (parser_->is_done() && !ended_) events_.finish([this](std::string_view data) { take_event(data); });
+      if (events_.pending() > kEventBytesMax && !ended_)
+        end("an event of the stream has more than " + std::to_string(kEventBytesMax) + " bytes");
     }
     body.clear();
   }
 
   void take_event(std::string_view data) {
     if (ended_ || stream_done_) return;
+    moved_us_ = heard_us_;  // comments are no news: servers send them while they have nothing to say
     if (data == "[DONE]") {
       stream_done_ = true;
       return;
@@ -159,7 +182,10 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
     if (code == asio::error::eof && parser_->is_header_done()) {
       error_code bad;
       parser_->put_eof(bad);
-      if (!bad) return complete();
+      if (!bad) {
+        events_.finish([this](std::string_view data) { take_event(data); });
+        return ended_ ? void() : complete();
+      }
     }
     if (stream_done_) return complete();
     end(last_us_ < 0 ? "the connection broke off before the first token: " + code.message()
@@ -167,16 +193,37 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
   }
 
   void complete() {
+    if (!reported_) judge();
+    finish(parser_->is_done() && parser_->keep_alive() && rest_.empty());
+  }
+
+  // All that counts is here; the connection is kept until the answer ends, for the next request.
+  void linger() {
+    judge();
+    report();
+    lingering_.emplace(client_.context_, kLinger);
+    lingering_->async_wait([self = shared_from_this()](error_code cancelled) {
+      if (!cancelled && !self->ended_) self->finish(/*reusable=*/false);
+    });
+    client_.lingering_.push_back(weak_from_this());
+  }
+
+  void judge() {
     if (parser_->get().result_int() != 200) {
-      outcome_.error =
-          "HTTP " + std::to_string(parser_->get().result_int()) + ": " + error_sentence(error_body_);
+      outcome_.error = "HTTP " + std::to_string(parser_->get().result_int()) + ": " + sentence_of_status();
     } else if (last_us_ < 0) {
       outcome_.error = "no chunk with choices came; the answer began with: " + first_bytes_;
     } else {
       outcome_.success = true;
       outcome_.latency_s = static_cast<double>(last_us_ - start_us_) * 1e-6;
     }
-    finish(parser_->is_done() && parser_->keep_alive() && rest_.empty());
+  }
+
+  std::string sentence_of_status() const {
+    const std::string said = error_sentence(error_body_);
+    const std::string elsewhere(parser_->get()[http::field::location]);
+    if (!elsewhere.empty()) return "it points to " + elsewhere;
+    return said.empty() ? std::string(parser_->get().reason()) : said;
   }
 
   void finish(bool reusable) {
@@ -187,6 +234,12 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
       error_code ignored;
       socket_->close(ignored);
     }
+    if (lingering_) lingering_->cancel();
+    if (!reported_) report();
+  }
+
+  void report() {
+    reported_ = true;
     const auto keep = shared_from_this();
     client_.calls_.erase(place);
     asio::post(client_.context_, [done = std::move(done_), outcome = std::move(outcome_)]() mutable {
@@ -205,9 +258,12 @@ class StreamClient::Call : public std::enable_shared_from_this<Call> {
   std::string error_body_, first_bytes_;
   int64_t start_us_ = 0;
   int64_t heard_us_ = 0;  // when anything came last
+  int64_t moved_us_ = 0;  // when an event came last
   int64_t last_us_ = -1;  // when the last chunk with choices came
   bool reused_ = false;
+  std::optional<asio::steady_timer> lingering_;
   bool stream_done_ = false;
+  bool reported_ = false;
   bool ended_ = false;
 };
 
@@ -219,9 +275,11 @@ StreamClient::StreamClient(asio::io_context& context, StreamClientOptions option
     endpoints_.push_back(entry.endpoint());
   }
   if (code) throw Error("cannot find {}: {}", options_.url.host, code.message());
-  head_ = "POST " + options_.url.path + options_.target + " HTTP/1.1\r\nHost: " + options_.url.authority() +
-          "\r\nContent-Type: application/json\r\n";
-  for (const auto& [name, value] : options_.headers) head_ += name + ": " + value + "\r\n";
+  if (endpoints_.empty()) throw Error("cannot find {}: it has no address", options_.url.host);
+  head_ = "POST " + options_.url.path + options_.target + " HTTP/1.1\r\n";
+  for (const auto& [name, value] : net::with_defaults(
+           {{"Host", options_.url.authority()}, {"Content-Type", "application/json"}}, options_.headers))
+    head_ += name + ": " + value + "\r\n";
 }
 
 StreamClient::~StreamClient() = default;
@@ -235,6 +293,13 @@ void StreamClient::start(std::string body, const net::HeaderList& more, std::fun
   call->begin();
 }
 
+void StreamClient::end_lingering() {
+  for (const std::weak_ptr<Call>& one : lingering_) {
+    if (const std::shared_ptr<Call> call = one.lock()) call->end("");
+  }
+  lingering_.clear();
+}
+
 void StreamClient::interrupt() {
   while (!calls_.empty()) std::shared_ptr<Call>(calls_.front())->end("interrupted", true);
 }
@@ -243,7 +308,7 @@ void StreamClient::end_stalled() {
   const int64_t since_us = options_.clock_us() - static_cast<int64_t>(options_.stall_timeout_s * 1e6);
   for (auto it = calls_.begin(); it != calls_.end();) {
     const std::shared_ptr<Call> call = *it++;
-    if (call->heard_us() < since_us) {
+    if (call->moved_us() < since_us) {
       call->end("the server sent nothing for " +
                 std::to_string(static_cast<int64_t>(options_.stall_timeout_s)) + " s (--stall-timeout)");
     }

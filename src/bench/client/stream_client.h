@@ -40,8 +40,10 @@ class StreamClient {
 
   // Ends every stream that runs: its outcome says `interrupted`.
   void interrupt();
-  // Ends streams from which nothing came for stall_timeout_s. To be called now and then.
+  // Ends streams from which no event came for stall_timeout_s. To be called now and then.
   void end_stalled();
+  // Closes connections whose stream is told, and whose server has not ended its answer yet.
+  void end_lingering();
 
   int64_t running() const;
   int64_t chunks() const { return chunks_; }  // with choices, of all streams so far
@@ -58,6 +60,7 @@ class StreamClient {
   ChunkReader reader_;
   std::vector<Socket> idle_;
   std::list<std::shared_ptr<Call>> calls_;
+  std::vector<std::weak_ptr<Call>> lingering_;
   int64_t chunks_ = 0;
 };
 

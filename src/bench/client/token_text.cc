@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "bench/client/chunk.h"
 #include "base/json.h"
+#include "bench/client/chunk.h"
 
 namespace minimax::bench {
 namespace {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -112,8 +113,34 @@ constexpr std::array<Column, 12> kColumns{{{"done", "completed", 0},
                                            {"ITL P99", "p99_itl_ms", 2},
                                            {"client late P99", "client_late_p99_ms", 1}}};
 
+// The P99 of a series that is there, of results that were saved with other percentiles.
+std::optional<double> percentile_of_series(const Json& point, std::string_view key) {
+  const Requests requests = requests_of(point);
+  std::vector<double> values = key == "p99_ttft_ms"   ? requests.ttft_ms
+                               : key == "p99_tpot_ms" ? requests.tpot_ms
+                               : key == "p99_itl_ms"  ? requests.itl_ms
+                                                      : std::vector<double>();
+  if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
+  const double place = 0.99 * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<size_t>(place);
+  const double above = values[std::min(below + 1, values.size() - 1)];
+  return values[below] + (above - values[below]) * (place - static_cast<double>(below));
+}
+
 std::string cell(const Json& point, const Column& column) {
-  return fmt::format("{:.{}f}", number(point, column.key), column.digits);
+  const Json* value = point.find(column.key);
+  if (value != nullptr && value->is_number())
+    return fmt::format("{:.{}f}", value->as_double(), column.digits);
+  const std::optional<double> own = percentile_of_series(point, column.key);
+  return own ? fmt::format("{:.{}f}", *own, column.digits) : "-";
+}
+
+// For a cell of a Markdown table.
+std::string without_bars(std::string text) {
+  std::ranges::replace(text, '|', '/');
+  std::ranges::replace(text, '\n', ' ');
+  return text;
 }
 
 std::string html_table(const std::vector<ResultSeries>& series) {
@@ -157,7 +184,7 @@ std::string markdown_table(const std::vector<ResultSeries>& series) {
   out += "\n" + rule + "\n";
   for (const ResultSeries& one : series) {
     for (const Json& point : one.points) {
-      out += fmt::format("| {} | {} |", one.name, point_name(point));
+      out += fmt::format("| {} | {} |", without_bars(one.name), point_name(point));
       for (const Column& column : kColumns) out += " " + cell(point, column) + " |";
       out += "\n";
     }

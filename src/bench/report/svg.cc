@@ -153,7 +153,11 @@ std::string svg_of(const Plot& plot) {
     curve.points = std::move(kept);
     curve.labels = std::move(labels);
   }
-  std::string out = opening(kWidth, kHeight, plot.title);
+  // As wide as the longest name needs; a letter takes 7 at most.
+  size_t letters = 0;
+  for (const Curve& curve : curves) letters = std::max(letters, curve.name.size());
+  const double legend = std::max(kRight, 36 + 7 * static_cast<double>(letters));
+  std::string out = opening(kWidth - kRight + legend, kHeight, plot.title);
   out += text(kLeft, 20, "start", plot.title, "font-size=\"14\" font-weight=\"bold\"");
   if (!(xs.low <= xs.high)) return out + text(kWidth / 2, kHeight / 2, "middle", "no data") + "</svg>\n";
   const Axis x(plot.x_log, xs.low, xs.high, kLeft, kWidth - kRight);
