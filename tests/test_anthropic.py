@@ -131,3 +131,42 @@ def test_keys_come_as_x_api_key():
         assert httpx.get(server.url + "/v1/messages", headers={"x-api-key": "right"}).json()["type"] == "error"
     finally:
         assert server.stop() == 0
+
+
+def test_threads_are_refused_in_the_words_that_the_client_falls_back_on(server):
+    reply = httpx.post(server.url + "/v1/messages", json={"model": "tiny", "max_tokens": 5, "thread": {"type": "create"},
+                                                         "messages": [{"role": "user", "content": "hi"}]})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["details"]["error_code"] == "thread_unsupported_request"
+
+
+def test_the_client_s_own_tool_runner_runs(claude):
+    asked = []
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """Current weather of a city.
+
+        Args:
+            city: Name of the city.
+        """
+        asked.append(city)
+        return '{"temperature": 21, "condition": "sunny"}'
+
+    runner = claude.beta.messages.tool_runner(model="tiny", max_tokens=300, tools=[get_weather], extra_body={"temperature": 0},
+                                              messages=[{"role": "user", "content": "What is the weather in Paris?"}])
+    last = runner.until_done()
+    assert asked == ["Paris"]
+    text = "".join(block.text for block in last.content if block.type == "text")
+    assert "21" in text and "Paris" in text
+
+
+def test_results_are_told_apart_by_their_ids(server):
+    def count(*names):
+        uses = [{"type": "tool_use", "id": one, "name": "get_weather", "input": {"city": one}} for one in ("p", "r")]
+        results = [{"type": "tool_result", "tool_use_id": one, "content": f"weather of {one}"} for one in names]
+        body = {"model": "tiny", "max_tokens": 12, "temperature": 0, "messages": [
+            {"role": "user", "content": "hi"}, {"role": "assistant", "content": uses}, {"role": "user", "content": results}]}
+        return httpx.post(server.url + "/v1/messages", json=body).json()
+    assert count("p", "r")["content"] == count("r", "p")["content"]
+    assert count("p", "zz")["error"]["type"] == "invalid_request_error"

@@ -214,3 +214,58 @@ def test_a_request_that_leaves_nothing_to_draw_is_its_own_fault(server, client):
 def test_request_ids_are_one_line(server, client):
     with pytest.raises(openai.BadRequestError, match="request_id"):
         ask(client, max_tokens=1, extra_body={"request_id": "a\nb"})
+
+
+def rendered(server, messages, **more):
+    reply = httpx.post(server.url + "/v1/chat/completions/render", json={"model": "tiny", "messages": messages, **more})
+    return reply.status_code, reply.json()
+
+
+def calls(*ids):
+    return {"role": "assistant", "content": "", "tool_calls": [
+        {"id": one, "type": "function", "function": {"name": "get_weather", "arguments": json.dumps({"city": one})}} for one in ids]}
+
+
+def result(of, text):
+    return {"role": "tool", "tool_call_id": of, "content": text}
+
+
+def test_results_stand_in_the_order_of_their_calls(server):
+    ask = {"role": "user", "content": "Weather?"}
+    in_order = rendered(server, [ask, calls("p", "r"), result("p", "PARIS"), result("r", "ROME")])
+    assert in_order[0] == 200
+    assert rendered(server, [ask, calls("p", "r"), result("r", "ROME"), result("p", "PARIS")]) == in_order
+    # Without ids that tell calls apart the order is the client's.
+    status, reply = rendered(server, [ask, calls("p", "p"), result("p", "ROME"), result("p", "PARIS")])
+    assert status == 200 and reply["prompt"].index("ROME") < reply["prompt"].index("PARIS")
+    status, reply = rendered(server, [ask, calls("p", "r"), result("p", "PARIS"), result("zz", "ROME")])
+    assert status == 400 and reply["error"]["param"] == "messages[3].tool_call_id" and '"zz"' in reply["error"]["message"]
+
+
+def test_system_messages_at_the_front_are_one(server):
+    user = {"role": "user", "content": "hi"}
+    one = rendered(server, [{"role": "system", "content": "AAA\n\nBBB"}, user])
+    assert rendered(server, [{"role": "system", "content": "AAA"}, {"role": "developer", "content": "BBB"}, user]) == one
+    assert "AAA\n\nBBB" in one[1]["prompt"]
+
+
+def test_every_answer_has_a_request_id(server, client):
+    raw = client.chat.completions.with_raw_response.create(model="tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=2)
+    assert raw.headers["x-request-id"] and raw.parse()._request_id == raw.headers["x-request-id"]
+    ids = {httpx.get(server.url + "/health").headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("field", ["structural_tag", "guided_whitespace_pattern", "prediction", "web_search_options", "audio"])
+def test_what_would_have_no_effect_is_refused(client, field):
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=2,
+                                       extra_body={field: "x"})
+    assert refusal.value.param == field
+
+
+def test_a_demanded_call_of_a_function_without_parameters_has_none(client):
+    answer = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=100,
+        tools=[{"type": "function", "function": {"name": "g"}}], tool_choice={"type": "function", "function": {"name": "g"}})
+    assert json.loads(answer.choices[0].message.tool_calls[0].function.arguments) == {}

@@ -301,3 +301,28 @@ def test_a_server_ends_cleanly_while_a_response_runs():
         server = Server(*PARSERS)
         endless(server.client(), background=True)
         assert server.stop() == 0
+
+
+def test_a_request_that_leaves_nothing_to_draw_is_its_own_fault(client):
+    with pytest.raises(openai.BadRequestError, match="No token is left to draw"):
+        client.responses.create(model="tiny", input="hi", max_output_tokens=50,
+                                extra_body={"structured_outputs": {"choice": ["yes"]}, "bad_words": ["yes", "y", "ye"]})
+
+
+@pytest.mark.parametrize("field,value,word", [("n", 3, "one sample"), ("max_tokens", 1, "max_output_tokens"),
+                                              ("response_format", {"type": "json_object"}, "text.format")])
+def test_fields_of_other_apis_are_refused_and_not_passed_over(client, field, value, word):
+    with pytest.raises(openai.BadRequestError, match=word) as refusal:
+        client.responses.create(model="tiny", input="hi", extra_body={field: value})
+    assert refusal.value.param == field
+
+
+def test_outputs_of_calls_are_told_apart_by_their_ids(client):
+    def tokens(*outputs):
+        calls = [{"type": "function_call", "call_id": one, "name": "get_weather", "arguments": '{"city": "X"}'} for one in "pr"]
+        answer = client.responses.create(model="tiny", input=[{"role": "user", "content": "Weather?"}, *calls, *outputs],
+                                         max_output_tokens=16, temperature=0)
+        return answer.usage.input_tokens, answer.output_text
+    p = {"type": "function_call_output", "call_id": "p", "output": '{"temperature": 21}'}
+    r = {"type": "function_call_output", "call_id": "r", "output": '{"temperature": 3}'}
+    assert tokens(p, r) == tokens(r, p)

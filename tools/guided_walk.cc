@@ -128,17 +128,21 @@ class Walker {
       : machine_(machine), random_(random), mask_(machine.vocabulary().mask_words()) {}
 
   // False: it came to no end.
-  bool walk(std::string& text, std::vector<double>* mask_us = nullptr) {
+  bool walk(std::string& text, std::vector<double>* mask_us = nullptr, std::vector<double>* steps = nullptr) {
+    grammar::MatchWork work;
     grammar::ConfigId at = machine_.start();
     for (int step = 0; step < 600; ++step) {
       if (machine_.complete(at)) return true;
       if (machine_.accepting(at) && random_() % 3 == 0) return true;
       const double begin = now_us();
-      machine_.mask(at, mask_);
+      const int64_t before = work.left();
+      machine_.mask(at, mask_, work);
       if (mask_us != nullptr) mask_us->push_back(now_us() - begin);
       const int32_t token = choose(step);
       if (token < 0) return false;
-      at = machine_.after_token(at, token);
+      at = machine_.after_token(at, token, work);
+      if (steps != nullptr) steps->push_back(static_cast<double>(before - work.left()));
+      work.add_token();
       text += machine_.vocabulary().bytes(token);
     }
     return false;
@@ -191,26 +195,33 @@ Json match(Machine& machine, const Json& texts) {
   return Json::object({{"matches", std::move(out)}});
 }
 
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
 Json bench(Compiler& compiler, const Json& line, std::mt19937_64& random) {
   const double begin = now_us();
   Result<std::shared_ptr<Machine>> machine = compiler.compile(constraint_of(line));
   const double compile_us = now_us() - begin;
   if (!machine.ok()) return Json::object({{"error", machine.failure().message}});
-  std::vector<double> times;
+  std::vector<double> times, steps;
   for (int i = 0; i < 30; ++i) {
     std::string text;
-    Walker(**machine, random).walk(text, &times);
+    Walker(**machine, random).walk(text, &times, &steps);
   }
-  double sum = 0;
-  for (const double time : times) sum += time;
+  const double mean_us = mean_of(times);
   std::ranges::sort(times);
   return Json::object({{"name", *line.find("name")},
                        {"compile_us", compile_us},
                        {"masks", static_cast<int64_t>(times.size())},
-                       {"mean_us", sum / static_cast<double>(times.size())},
+                       {"mean_us", mean_us},
                        {"median_us", times[times.size() / 2]},
                        {"p99_us", times[times.size() * 99 / 100]},
                        {"worst_us", times.back()},
+                       {"mean_steps", mean_of(steps)},
+                       {"worst_steps", *std::ranges::max_element(steps)},
                        {"bytes", static_cast<int64_t>((*machine)->bytes_used())}});
 }
 

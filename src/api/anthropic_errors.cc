@@ -41,7 +41,12 @@ Reply anthropic_reply(Reply reply, std::string_view request_id) {
   const Json* error = body->find("error");
   const Json* message = error == nullptr ? nullptr : error->find("message");
   if (message == nullptr || !message->is_string() || body->find("type") != nullptr) return reply;
-  reply.body = to_string(anthropic_error(reply.status, message->as_string(), request_id));
+  Json told = anthropic_error(reply.status, message->as_string(), request_id);
+  // Anthropic's own client then sends whole conversations.
+  const Json* field = error->find("param");
+  if (field != nullptr && *field == Json("thread"))
+    told.find("error")->set("details", Json::object({{"error_code", "thread_unsupported_request"}}));
+  reply.body = to_string(told);
   return reply;
 }
 

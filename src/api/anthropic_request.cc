@@ -310,6 +310,7 @@ Result<Json> chat_of_messages(const Json& body, bool counts) {
   if (!max_tokens && !counts) fields.fail("max_tokens", "The request has no max_tokens.");
   if (max_tokens) chat.set("max_tokens", *max_tokens);
   copy_extensions(fields, chat);
+  fields.refuse("thread", "threads are not kept here; send the whole conversation.");
   fields.refuse("container", "there are no containers here; tools run at the client.");
   fields.refuse("mcp_servers", "this server calls no other servers; tools run at the client.");
   if (!fields.ok()) return fields.failure();

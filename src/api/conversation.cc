@@ -1,5 +1,6 @@
 #include "api/conversation.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -212,6 +213,64 @@ Json merged_kwargs(Fields& fields, const ConversationLimits& limits, const Json&
   return merged;
 }
 
+std::string text_of(const Json& content) {
+  if (content.is_string()) return content.as_string();
+  std::string out;
+  if (content.is_array()) {
+    for (const Json& part : content.as_array()) {
+      if (const Json* text = part.find("text"); text != nullptr && text->is_string())
+        out += text->as_string();
+    }
+  }
+  return out;
+}
+
+// The family's template reads one message of the system, the first; those right behind it would be lost.
+void join_leading_system(std::vector<Message>& messages) {
+  const auto end =
+      std::ranges::find_if(messages, [](const Message& one) { return one.role != Role::kSystem; });
+  if (end - messages.begin() < 2) return;
+  Message& first = messages.front();
+  std::string text = text_of(first.content);
+  for (auto next = messages.begin() + 1; next != end; ++next) {
+    text += "\n\n" + text_of(next->content);
+    if (!first.current_date) first.current_date = next->current_date;
+    if (!first.current_location) first.current_location = next->current_location;
+  }
+  first.content = std::move(text);
+  messages.erase(messages.begin() + 1, end);
+}
+
+// The template shows results without their ids, so they must stand in the order of the calls. Clients run
+// tools side by side and send what is ready first. Where calls have no ids of their own, the order is the
+// client's.
+void order_results(std::vector<Message>& messages, Fields& fields) {
+  for (size_t at = 0; at < messages.size(); ++at) {
+    const std::vector<ToolCall>& calls = messages[at].tool_calls;
+    const auto begin = messages.begin() + static_cast<std::ptrdiff_t>(at) + 1;
+    const auto end =
+        std::find_if(begin, messages.end(), [](const Message& one) { return one.role != Role::kTool; });
+    const auto place_of = [&](const std::string& id) {
+      return std::ranges::find(calls, id, &ToolCall::id) - calls.begin();
+    };
+    const bool named = std::ranges::all_of(calls, [&](const ToolCall& call) {
+      return !call.id.empty() && std::ranges::count(calls, call.id, &ToolCall::id) == 1;
+    });
+    if (calls.empty() || begin == end || !named) continue;
+    if (std::any_of(begin, end, [](const Message& result) { return result.tool_call_id.empty(); })) continue;
+    for (auto result = begin; result != end; ++result) {
+      if (place_of(result->tool_call_id) < std::ssize(calls)) continue;
+      const std::string place = fmt::format("messages[{}].tool_call_id", result - messages.begin());
+      fields.fail(place, fmt::format("{} is {}, which is the id of no call of the message before.", place,
+                                     to_string(Json(result->tool_call_id))));
+      return;
+    }
+    std::stable_sort(begin, end, [&](const Message& a, const Message& b) {
+      return place_of(a.tool_call_id) < place_of(b.tool_call_id);
+    });
+  }
+}
+
 }  // namespace
 
 Result<std::vector<Tool>> parse_tools(const Json& tools, const ConversationLimits& limits) {
@@ -249,6 +308,10 @@ Conversation read_conversation(Fields& fields, const ConversationLimits& limits,
       } else {
         fields.adopt(message.failure());
       }
+    }
+    if (fields.ok()) {
+      order_results(conversation.messages, fields);
+      join_leading_system(conversation.messages);
     }
   }
   if (const Json* tools = fields.array("tools")) {

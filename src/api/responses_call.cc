@@ -19,12 +19,9 @@ bool ResponsesCall::poll(std::vector<Event>& events) {
 }
 
 Reply ResponsesCall::reply() {
-  const Json object = run_->object();
-  if (run_->status() == ResponseStatus::kFailed) {
-    return error_reply(500, object.find("error")->find("message")->as_string());
-  }
+  if (run_->failure()) return error_reply(*run_->failure());
   Reply reply;
-  reply.body = to_string(object);
+  reply.body = to_string(run_->object());
   return reply;
 }
 

@@ -223,6 +223,11 @@ void refuse_what_is_absent(Fields& fields) {
   fields.refuse("prompt", "prompt templates are not kept here; send instructions and input.");
   fields.refuse("conversation",
                 "conversations are not kept here; previous_response_id continues a response.");
+  fields.refuse("max_tokens", "is a field of chat completions; send max_output_tokens.");
+  fields.refuse("response_format", "is a field of chat completions; send text.format.");
+  fields.refuse("repetition_detection", "not available in this version.");
+  if (const Json* n = fields.any("n"); n != nullptr && *n != Json(1))
+    fields.refuse("n", "a response is one sample; send several requests.");
   fields.refuse("context_management", "compaction is not offered; truncation auto drops the oldest turns.");
 }
 

@@ -35,6 +35,8 @@ class ResponseRun {
   // Ends a response that has not ended; what was generated so far stays in it.
   void cancel();
 
+  // Why it failed; nullopt: it did not.
+  const std::optional<Failure>& failure() const { return failure_; }
   // The response object as it stands.
   Json object() const;
   // The messages the answer leaves for the next turn.

@@ -64,7 +64,7 @@ struct Service::Impl {
   }
 
   RequestContext context(const std::string& header_id) {
-    return {options, tokenizer, engine.context_tokens_max(), [this] { return next_seed(); },
+    return {options,   tokenizer, engine.context_tokens_max(), [this] { return next_seed(); },
             header_id, &compiler};
   }
 

@@ -45,7 +45,7 @@ class MachineGuide final : public engine::Guide {
       return true;
     }
     try {
-      machine.mask(config_, mask);
+      machine.mask(config_, mask, work_);
     } catch (const grammar::Refusal& refusal) {
       fail(refusal.message, mask);
       return true;
@@ -75,7 +75,8 @@ class MachineGuide final : public engine::Guide {
       config_ = machine.start();
     }
     try {
-      const grammar::ConfigId next = machine.after_token(config_, token);
+      work_.add_token();
+      const grammar::ConfigId next = machine.after_token(config_, token, work_);
       // The mask had excluded it: an executor that draws it has a bug of its own, and this sequence ends.
       if (next == grammar::kDead) refused_ = "a token came that it does not allow";
       if (next != grammar::kDead) config_ = next;
@@ -103,6 +104,7 @@ class MachineGuide final : public engine::Guide {
   bool thinking_, free_;
   int64_t thinking_left_;
   grammar::ConfigId config_;
+  grammar::MatchWork work_;
   std::string refused_, error_;
 };
 

@@ -115,6 +115,8 @@ Result<std::shared_ptr<Machine>> Compiler::compile(const Constraint& constraint)
       return entries_.front().machine;
     }
     if (known != entries_.end()) entries_.erase(known);
+    const auto refused = std::ranges::find(refused_, key, &std::pair<std::string, std::string>::first);
+    if (refused != refused_.end()) return invalid(refused->second);
   }
   std::shared_ptr<Machine> machine;
   try {
@@ -122,11 +124,21 @@ Result<std::shared_ptr<Machine>> Compiler::compile(const Constraint& constraint)
     const Grammar grammar = to_grammar(constraint, budget);
     machine = std::make_shared<Machine>(Automaton(grammar, budget), vocabulary_);
   } catch (const Refusal& refusal) {
+    const std::lock_guard lock(mutex_);
+    if (key.size() <= kRefusedKeyMax) refused_.emplace_front(key, refusal.message);
+    if (refused_.size() > kRefusedMax) refused_.pop_back();
     return invalid(refusal.message);
   }
   const std::lock_guard lock(mutex_);
   entries_.push_front({key, machine});
-  if (entries_.size() > kMachinesMax) entries_.pop_back();
+  size_t bytes = 0;
+  size_t kept = 0;
+  for (const Entry& entry : entries_) {
+    bytes += entry.machine->bytes_used();
+    if (kept > 0 && bytes > kBytesMax) break;  // those that run keep their own
+    ++kept;
+  }
+  entries_.resize(std::min(kept, kMachinesMax));
   return machine;
 }
 

@@ -54,7 +54,10 @@ class Compiler {
   const Vocabulary& vocabulary() const { return vocabulary_; }
 
  private:
-  static constexpr size_t kMachinesMax = 64;  // kept without being in use
+  static constexpr size_t kMachinesMax = 64;          // kept without being in use ...
+  static constexpr size_t kBytesMax = 256 << 20;      // ... with so many bytes in all
+  static constexpr size_t kRefusedMax = 64;           // whose work is not done again
+  static constexpr size_t kRefusedKeyMax = 64 << 10;  // of longer ones it is
 
   struct Entry {
     std::string key;
@@ -62,7 +65,8 @@ class Compiler {
   };
   const Vocabulary vocabulary_;
   std::mutex mutex_;
-  std::list<Entry> entries_;  // the one used last comes first
+  std::list<Entry> entries_;                                // the one used last comes first
+  std::list<std::pair<std::string, std::string>> refused_;  // (key, sentence), so too
 };
 
 }  // namespace minimax::grammar

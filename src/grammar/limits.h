@@ -2,6 +2,7 @@
 // What a constraint of a request may cost. All are counts, none is a clock: the same request is refused on
 // every machine or on none. Messages name the limit by its name here.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,13 +17,35 @@ inline constexpr size_t kNfaStatesMax = 400'000;         // of one rule, before 
 inline constexpr size_t kStatesMax = 120'000;            // of all rules together
 inline constexpr int64_t kCompileStepsMax = 20'000'000;  // work of one compilation
 inline constexpr size_t kItemsMax = 2048;                // ways to read what was written so far
-inline constexpr int64_t kMatchStepsMax = 20'000'000;    // work for one token or one mask
+inline constexpr int64_t kMatchStepsMax = 3'000'000;     // work of a sequence in advance ...
+inline constexpr int64_t kMatchStepsPerToken = 10'000;   // ... and what each of its tokens adds again
 inline constexpr size_t kMachineBytesMax = 64 << 20;     // state learnt while matching: for new requests ...
-inline constexpr size_t kMachineBytesHardMax = 512 << 20;  // ... and for those that run
+inline constexpr size_t kMachineBytesHardMax = 256 << 20;  // ... and for those that run
 
 // Thrown inside this room, caught at its doors: becomes the failure's sentence.
 struct Refusal {
   std::string message;
+};
+
+// Work of a sequence while it runs, in steps of some ten nanoseconds: the whole batch waits for it, so a
+// sequence that goes on at more than its share ends. What was learnt before, by whomever, is free.
+class MatchWork {
+ public:
+  explicit MatchWork(int64_t steps = kMatchStepsMax) : left_(steps) {}
+
+  void add_token() { left_ = std::min(kMatchStepsMax, left_ + kMatchStepsPerToken); }
+  void spend(int64_t steps) {
+    left_ -= steps;
+    if (left_ < 0) {
+      throw Refusal{
+          "it takes more work to follow than a sequence may cause (kMatchStepsMax, and kMatchStepsPerToken "
+          "for each token)"};
+    }
+  }
+  int64_t left() const { return left_; }
+
+ private:
+  int64_t left_;
 };
 
 // Work that is left. REQUIRES of all loops over user input: spend() in each turn.

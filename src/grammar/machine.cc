@@ -44,17 +44,18 @@ size_t Machine::KeyHash::operator()(const Key& key) const {
 
 Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
     : automaton_(std::move(automaton)), vocabulary_(vocabulary) {
-  steps_left_ = kMatchStepsMax;
+  MatchWork work;
+  work_ = &work;
   const uint64_t outermost = intern_frames({kOutermost});
   const int32_t state = automaton_.start(0);
   start_ = close({pack(state, outermost)});
   find_runs();
   for (const ByteSet& kind : byte_kinds()) kinds_.push_back(steps_of(kind));
+  work_ = nullptr;
 }
 
 void Machine::spend(int64_t steps) {
-  steps_left_ -= steps;
-  if (steps_left_ < 0) throw Refusal{"the constraint takes too much work to follow (kMatchStepsMax)"};
+  work_->spend(steps);
 }
 
 uint64_t Machine::intern_frames(Key frames) {
@@ -187,9 +188,7 @@ ConfigId Machine::next_byte(ConfigId from, uint8_t byte) {
   return known;
 }
 
-ConfigId Machine::after_bytes(ConfigId from, std::string_view bytes) {
-  const std::lock_guard lock(mutex_);
-  steps_left_ = kMatchStepsMax;
+ConfigId Machine::after_known(ConfigId from, std::string_view bytes) {
   for (const char c : bytes) {
     if (from == kDead) break;
     from = next_byte(from, static_cast<uint8_t>(c));
@@ -197,12 +196,18 @@ ConfigId Machine::after_bytes(ConfigId from, std::string_view bytes) {
   return from;
 }
 
-ConfigId Machine::after_token(ConfigId from, int32_t token) {
-  if (from == kDead || token < 0 || token >= vocabulary_.size()) return kDead;
-  const std::string_view bytes = vocabulary_.bytes(token);
-  if (!bytes.empty()) return after_bytes(from, bytes);
+ConfigId Machine::after_bytes(ConfigId from, std::string_view bytes, MatchWork& work) {
   const std::lock_guard lock(mutex_);
-  steps_left_ = kMatchStepsMax;
+  work_ = &work;
+  return after_known(from, bytes);
+}
+
+ConfigId Machine::after_token(ConfigId from, int32_t token, MatchWork& work) {
+  if (from == kDead || token < 0 || token >= vocabulary_.size()) return kDead;
+  const std::lock_guard lock(mutex_);
+  work_ = &work;
+  const std::string_view bytes = vocabulary_.bytes(token);
+  if (!bytes.empty()) return after_known(from, bytes);
   Key next;
   const Key& items = *config(from).items;
   for (size_t i = 0; i + 1 < items.size(); ++i) {
@@ -213,14 +218,32 @@ ConfigId Machine::after_token(ConfigId from, int32_t token) {
   return next.empty() ? kDead : close(std::move(next));
 }
 
+ConfigId Machine::after_token(ConfigId from, int32_t token) {
+  MatchWork work(kCompileStepsMax);
+  return after_token(from, token, work);
+}
+
+ConfigId Machine::after_bytes(ConfigId from, std::string_view bytes) {
+  MatchWork work(kCompileStepsMax);
+  return after_bytes(from, bytes, work);
+}
+
+void Machine::mask(ConfigId id, std::span<uint32_t> out) {
+  MatchWork work(kCompileStepsMax);
+  mask(id, out, work);
+}
+
 // The inner loop of this room. For each depth of the path to the present node: the configuration there, and
 // its row of known steps; a row stays where it is once it is made.
 void Machine::walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
   std::vector<ConfigId> path(vocabulary_.bytes_max() + 1, kDead);
   std::vector<const int32_t*> rows(path.size(), nullptr);
   path[0] = from;
+  constexpr int64_t kNodesAStep = 32;
+  int64_t nodes = 0;
   const TrieNode* const end = trie.nodes.data() + trie.nodes.size();
   for (const TrieNode* node = trie.nodes.data(); node != end;) {
+    if (++nodes % (kNodesAStep * 1024) == 0) spend(1024);
     const size_t parent = node->depth - 1u;
     const int32_t* row = rows[parent];
     int32_t next = row == nullptr ? kUnknown : row[node->byte];
@@ -264,7 +287,6 @@ bool Machine::take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, 
 }
 
 void Machine::compute_mask(Config& at, ConfigId id) {
-  steps_left_ = kMatchStepsMax;
   std::vector<uint32_t> mask(vocabulary_.mask_words(), 0);
   if (at.plain_min >= kPlainEnough || !mask_by_runs(id, mask)) {
     const Vocabulary::Parts parts = vocabulary_.parts(at.plain_min, at.plain_max);
@@ -285,8 +307,9 @@ void Machine::compute_mask(Config& at, ConfigId id) {
   }
 }
 
-void Machine::mask(ConfigId id, std::span<uint32_t> out) {
+void Machine::mask(ConfigId id, std::span<uint32_t> out, MatchWork& work) {
   const std::lock_guard lock(mutex_);
+  work_ = &work;
   Config& at = config(id);
   if (at.mask.empty()) compute_mask(at, id);
   std::ranges::copy(at.mask, out.begin());

@@ -22,6 +22,7 @@
 
 #include "grammar/automaton.h"
 #include "grammar/byte_runs.h"
+#include "grammar/limits.h"
 #include "grammar/vocabulary.h"
 
 namespace minimax::grammar {
@@ -37,11 +38,16 @@ class Machine {
   ConfigId start() const { return start_; }
 
   // What follows token or text; kDead if it may not come. Throws Refusal beyond a limit (limits.h); so does
-  // mask().
-  ConfigId after_token(ConfigId from, int32_t token);
-  ConfigId after_bytes(ConfigId from, std::string_view bytes);
+  // mask(). `work`: what may be spent, less what was; a sequence has one for all its calls.
+  ConfigId after_token(ConfigId from, int32_t token, MatchWork& work);
+  ConfigId after_bytes(ConfigId from, std::string_view bytes, MatchWork& work);
 
   // Sets the bits of all tokens that may follow; the others are cleared. REQUIRES: mask_words() words.
+  void mask(ConfigId config, std::span<uint32_t> out, MatchWork& work);
+
+  // For one call alone, and before anything runs: as much as a compilation (kCompileStepsMax).
+  ConfigId after_token(ConfigId from, int32_t token);
+  ConfigId after_bytes(ConfigId from, std::string_view bytes);
   void mask(ConfigId config, std::span<uint32_t> out);
 
   bool accepting(ConfigId config);  // the text may end here
@@ -72,6 +78,7 @@ class Machine {
   static constexpr int32_t kUnknown = -2;
   static constexpr size_t kMaskBytesMax = 8 << 20;  // masks kept
 
+  ConfigId after_known(ConfigId from, std::string_view bytes);
   ConfigId next_byte(ConfigId from, uint8_t byte);
   ConfigId compute_next(ConfigId from, uint8_t byte);
   ConfigId close(Key items);
@@ -116,7 +123,7 @@ class Machine {
   std::deque<ConfigId> masks_kept_;
   std::vector<Run> runs_;
   std::vector<SetSteps> kinds_;  // [kByteKinds]
-  int64_t steps_left_ = 0;
+  MatchWork* work_ = nullptr;    // of the call under way
   ConfigId start_ = 0;
   std::vector<std::pair<int32_t, uint64_t>> calls_;  // (rank, frame) of the closure under way
 };

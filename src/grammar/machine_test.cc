@@ -11,6 +11,13 @@ Constraint json_object() {
   return {};
 }
 
+Constraint ebnf_of(std::string_view text) {
+  Constraint out;
+  out.kind = Constraint::Kind::kEbnf;
+  out.text = text;
+  return out;
+}
+
 // Mask and matching must say the same of every token.
 void expect_true_mask(Machine& machine, ConfigId config) {
   std::vector<uint32_t> mask(machine.vocabulary().mask_words(), 0xDEADBEEF);
@@ -99,6 +106,28 @@ TEST(Machine, CountedSetsAreMaskedAsMatchingSays) {
       config = allowed.empty() ? kDead : machine.after_token(config, allowed[random() % allowed.size()]);
     }
   }
+}
+
+// What a sequence may cause is limited over all its tokens, not only for each.
+TEST(Machine, AHostileGrammarEndsWithinItsSequencesWork) {
+  const Matching match(ebnf_of("root ::= a\na ::= [^z] a [^z] | [^y] a [^y] a | [^x] a? | \"q\""));
+  ASSERT_NE(match.machine, nullptr) << match.error;
+  Machine& machine = *match.machine;
+  MatchWork work;
+  std::vector<uint32_t> mask(machine.vocabulary().mask_words());
+  ConfigId config = machine.start();
+  int tokens = 0;
+  try {
+    for (; tokens < 2000 && config != kDead; ++tokens) {
+      machine.mask(config, mask, work);
+      config = machine.after_token(config, static_cast<int32_t>('a' + tokens % 20), work);
+      work.add_token();
+    }
+    FAIL() << "went on for " << tokens << " tokens";
+  } catch (const Refusal& refusal) {
+    EXPECT_NE(refusal.message.find("kMatchStepsPerToken"), std::string::npos) << refusal.message;
+  }
+  EXPECT_GT(tokens, 2);
 }
 
 TEST(Machine, NestsWithoutALimit) {

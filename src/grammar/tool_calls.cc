@@ -160,7 +160,10 @@ Expr tool_calls(const ToolCallRules& calls, Grammar& grammar, JsonRules& rules, 
       throw Refusal{
           fmt::format("the tool {} has a name that cannot be written in a tag", to_string(Json(tool.name)))};
     const Json any = Json::object({{"additionalProperties", true}});
-    const Json& schema = tool.checked ? tool.parameters : any;
+    // A function that names no parameters has none.
+    const Json none = Json::object({{"type", "object"}, {"additionalProperties", false}});
+    const Json& own = tool.parameters.is_null() ? none : tool.parameters;
+    const Json& schema = tool.checked ? own : any;
     try {
       Expr parameters = CallWriter(grammar, rules, schema, budget).parameters(schema);
       const Expr invoke = sequence(

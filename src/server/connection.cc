@@ -259,7 +259,9 @@ void Connection::dispatch() {
 
   Request request = request_of(message);
   request.body = std::move(message.body());
-  asio::thread_pool& pool = message.method() == http::verb::get ? hub_.short_worker() : hub_.workers();
+  asio::thread_pool& pool = message.method() == http::verb::get ? hub_.short_worker()
+                            : may_compile(request)              ? hub_.compile_workers()
+                                                                : hub_.workers();
   asio::post(pool, [self = shared_from_this(), request = std::move(request),
                     hold = std::exchange(body_, std::nullopt)]() mutable {
     const bool large = request.body.size() > kTrimmedBodyBytes;

@@ -43,6 +43,8 @@ class Hub {
   boost::asio::thread_pool& workers() { return *workers_; }
   // One thread for GET requests, which are short: /health answers while the workers read large prompts.
   boost::asio::thread_pool& short_worker() { return *short_worker_; }
+  // For requests whose constraint is compiled: a hostile one takes seconds.
+  boost::asio::thread_pool& compile_workers() { return *compile_workers_; }
   // Ends the workers; what was queued for them is dropped. Before the event loop dies.
   void end_workers();
   bool draining() const { return draining_; }
@@ -64,6 +66,7 @@ class Hub {
   std::atomic<int64_t> held_body_bytes_{0};
   std::optional<boost::asio::thread_pool> workers_;
   std::optional<boost::asio::thread_pool> short_worker_;
+  std::optional<boost::asio::thread_pool> compile_workers_;
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_;
   std::unordered_set<Connection*> connections_;

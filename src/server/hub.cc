@@ -9,10 +9,11 @@ Hub::Hub(const Options& options, Handler handler, Gate gate)
       handler_(std::move(handler)),
       gate_(std::move(gate)),
       workers_(std::in_place, static_cast<size_t>(options.worker_threads)),
-      short_worker_(std::in_place, 1) {}
+      short_worker_(std::in_place, 1),
+      compile_workers_(std::in_place, static_cast<size_t>(options.worker_threads)) {}
 
 void Hub::end_workers() {
-  for (std::optional<boost::asio::thread_pool>* pool : {&workers_, &short_worker_}) {
+  for (std::optional<boost::asio::thread_pool>* pool : {&workers_, &short_worker_, &compile_workers_}) {
     (*pool)->stop();
     (*pool)->join();
     pool->reset();

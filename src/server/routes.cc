@@ -175,7 +175,7 @@ api::Reply in_words_of_api(api::Reply reply, const Call& call) {
                                           : std::move(reply);
 }
 
-// The path and the request's id, which is echoed. Anthropic's clients look for one in any case.
+// The path and the request's id, which is echoed; every answer has one.
 Call read_call(const Request& request, HeaderList& headers) {
   Call call;
   const std::string_view target = without_authority(request.target);
@@ -187,6 +187,8 @@ Call read_call(const Request& request, HeaderList& headers) {
   if (id != nullptr && id->size() <= kRequestIdBytesMax && is_plain(*id)) {
     call.request_id = *id;
     headers.emplace_back("x-request-id", *id);
+  } else {
+    headers.emplace_back("x-request-id", api::make_request_id());
   }
   if (api::speaks_anthropic(call.path)) {
     if (call.request_id.empty()) call.request_id = api::make_request_id();
@@ -201,6 +203,21 @@ const std::string* Request::header(std::string_view name) const {
   const auto found =
       std::find_if(headers.begin(), headers.end(), [&](const auto& h) { return h.first == name; });
   return found == headers.end() ? nullptr : &found->second;
+}
+
+bool may_compile(const Request& request) {
+  // A key that is written in escapes is not worth a parse here: it goes with those that may.
+  constexpr std::string_view kWords[] = {"structured_outputs", "response_format", "structural_tag",
+                                         "\"format\"",         "\"strict\"",      "\\u00"};
+  const std::string_view body = request.body;
+  for (const std::string_view word : kWords)
+    if (body.find(word) != std::string_view::npos) return true;
+  constexpr std::string_view kChoice = "\"tool_choice\"";
+  size_t at = body.find(kChoice);
+  if (at == std::string_view::npos) return false;
+  at = body.find_first_not_of(" \t\r\n:", at + kChoice.size());
+  const std::string_view value = at == std::string_view::npos ? "" : body.substr(at);
+  return !value.starts_with("\"auto\"") && !value.starts_with("\"none\"") && !value.starts_with("null");
 }
 
 Gate make_gate(AccessOptions options) {

@@ -43,6 +43,10 @@ using Handler = std::function<Response(Request request, api::Notify notify)>;
 // thread of the socket, so it must be quick.
 using Gate = std::function<std::optional<Response>(const Request& head)>;
 
+// Whether a request may demand a form of its answer, which is compiled while the request is read: it has
+// workers of its own then, and others need not wait for it.
+bool may_compile(const Request& request);
+
 // Checks the API key.
 Gate make_gate(AccessOptions access);
 
