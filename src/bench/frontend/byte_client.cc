@@ -83,7 +83,7 @@ class Swarm {
     int32_t rounds = 0;
     int64_t sent_us = 0;
     bool answering = false, first_seen = false;
-    std::array<char, 5> tail{};
+    std::array<char, 7> tail{};
   };
   using StreamPtr = std::shared_ptr<Stream>;
 
@@ -125,11 +125,11 @@ class Swarm {
       stream->first_seen = true;
       ttfts_.push_back(static_cast<double>(now_us() - stream->sent_us));
     }
-    // The last five bytes, of this piece and what came before.
+    // The last bytes, of this piece and what came before: those of the last chunk, which no header ends with.
     const size_t keep = std::min<size_t>(n, stream->tail.size());
     std::memmove(stream->tail.data(), stream->tail.data() + keep, stream->tail.size() - keep);
     std::memcpy(stream->tail.data() + stream->tail.size() - keep, buffer_.data() + n - keep, keep);
-    if (std::string_view(stream->tail.data(), stream->tail.size()) != "0\r\n\r\n") return wait(stream);
+    if (std::string_view(stream->tail.data(), stream->tail.size()) != "\r\n0\r\n\r\n") return wait(stream);
     stream->tail = {};
     ++report_.answered;
     if (!stream->first_seen) ++report_.failed;  // an error body, or an answer without a token
