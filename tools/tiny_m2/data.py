@@ -86,11 +86,12 @@ def _lower_priority() -> None:
     os.nice(10)
 
 
-def start(edition: int, first: int, dialogues: int) -> "Iterator[np.ndarray]":
-    """Begins the work on all cores but one; call it before the GPU is touched (the workers are forked)."""
+def start(edition: int, first: int, dialogues: int, sharers: int = 1) -> "Iterator[np.ndarray]":
+    """Begins the work on all cores but one, or on its share of them; call it before the GPU is touched (the workers are
+    forked)."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     global _pool
-    _pool = multiprocessing.get_context("fork").Pool(max(1, (os.cpu_count() or 2) - 1), _lower_priority)
+    _pool = multiprocessing.get_context("fork").Pool(max(1, (os.cpu_count() or 2) // sharers - 1), _lower_priority)
     return _pool.imap_unordered(windows_of, [(edition, seed) for seed in range(first, first + dialogues, CHUNK)], chunksize=1)
 
 
@@ -136,4 +137,4 @@ class Stream:
             rows = self.windows[self.random.integers(self.made, size=n)]
             self.repeated += n
         tokens = torch.from_numpy(rows.astype(np.int32))
-        return tokens.pin_memory().to(self.device, non_blocking=True) if self.device == "cuda" else tokens
+        return tokens.pin_memory().to(self.device, non_blocking=True) if self.device.startswith("cuda") else tokens

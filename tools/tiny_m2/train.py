@@ -1,6 +1,7 @@
-"""Trains tiny-m2 on one GPU: generate, train, save in bf16, quantise, evaluate.
+"""Trains tiny-m2 on one GPU or several: generate, train, save in bf16, quantise, evaluate.
 
     python3 tools/tiny_m2/train.py --out OUT [--edition 2] [--resume models/tiny-m2] [--seconds 420]
+    torchrun --nproc-per-node 4 tools/tiny_m2/train.py ...            each GPU trains on dialogues of its own
 
 Dialogues are made while the GPU trains. From a share of the training on (--fp8-from), weights are rounded to fp8 blocks
 in the forward, and activations in half of the steps, so that w8a16 and w8a8 both hold. OUT/bf16 gets the unquantised
@@ -25,6 +26,7 @@ import data
 import offline
 from convert import load, save_bf16
 from model import Shape, TinyM2, dialogue_mask
+from ranks import Ranks
 
 WARM_UP = 150
 FLOOR = 0.02  # share of the learning rate left at the end
@@ -63,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--finish-training-by", type=float, default=1e9, help="seconds from the program's start, for a lease with an end")
     parser.add_argument("--finish-by", type=float, default=1e9, help="the same for the evaluation")
     parser.add_argument("--within-dialogues", action="store_true", help="a token does not see the dialogues before its own in the window")
-    parser.add_argument("--batch", type=int, default=16, help="windows of 4096 tokens a step")
+    parser.add_argument("--batch", type=int, default=16, help="windows of 4096 tokens a step and GPU")
     parser.add_argument("--held-out", type=int, default=200)
     parser.add_argument("--peak", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--others-weight", type=float, default=0.2, help="in the loss, of a token the assistant does not write")
@@ -85,34 +87,41 @@ def save(model: TinyM2, folder: Path) -> None:
 
 
 class Trainer:
-    def __init__(self, options: argparse.Namespace, began: float):
-        self.options, self.began = options, began
-        self.held_out = multiprocessing.get_context("fork").Pool(1).apply_async(offline.held_out, (options.held_out, options.edition))
-        work = data.start(options.edition, options.first_dialogue, options.dialogues)  # both before the GPU is touched
+    def __init__(self, options: argparse.Namespace, began: float, ranks: Ranks):
+        self.options, self.began, self.ranks = options, began, ranks
+        if ranks.first:
+            self.held_out = multiprocessing.get_context("fork").Pool(1).apply_async(offline.held_out, (options.held_out, options.edition))
+        dialogues = options.dialogues // ranks.count
+        # Both before the GPU is touched.
+        work = data.start(options.edition, options.first_dialogue + ranks.rank * dialogues, dialogues, ranks.count)
+        ranks.join()
         torch.manual_seed(options.seed)
+        self.coin = random.Random(options.seed)  # the same on all
         torch.set_float32_matmul_precision("high")
-        device = options.device
+        device = ranks.device
+        on_gpu = device.startswith("cuda")
         self.model = TinyM2(Shape()).to(device)
         if options.resume:
             self.model = load(options.resume, torch.float32, device).requires_grad_(True)
             self.model.dtype = torch.bfloat16
         if options.fp8_from < 1:
             self.weights_on, self.activations_on = self.model.train_through_fp8()
+        ranks.same([p.data for p in self.model.parameters()])
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         plain = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=options.peak, betas=(0.9, 0.95),
-            fused=device == "cuda")
-        self.loss_of = torch.compile(loss_of) if device == "cuda" else loss_of
+            fused=on_gpu)
+        self.loss_of = torch.compile(loss_of) if on_gpu else loss_of
         self.start_id = data.Encoder().start
-        self.mask_of = torch.compile(dialogue_mask) if device == "cuda" else dialogue_mask
-        if device == "cuda":
+        self.mask_of = torch.compile(dialogue_mask) if on_gpu else dialogue_mask
+        if on_gpu:
             warm = torch.randint(0, 2000, (options.batch, data.WINDOW + 1), device=device, dtype=torch.int32)
             self.loss(warm)[0].backward()
             self.optimiser.zero_grad(set_to_none=True)
             torch.cuda.synchronize()
-        print(f"compiled after {time.time() - began:.0f} s", flush=True)
-        self.stream = data.Stream(work, options.dialogues // 4 + options.batch, device, options.seed)
+        print(f"rank {ranks.rank} of {ranks.count}: compiled after {time.time() - began:.0f} s", flush=True)
+        self.stream = data.Stream(work, dialogues // 4 + options.batch, device, options.seed + ranks.rank)
         self.log: list[dict] = []
 
     def loss(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -125,10 +134,11 @@ class Trainer:
             group["lr"] = learning_rate(self.options.peak, progress, step)
         if progress >= self.options.fp8_from:
             self.weights_on.fill_(1.0)
-            self.activations_on.fill_(float(random.random() < 0.5))
+            self.activations_on.fill_(float(self.coin.random() < 0.5))
         loss, own, loads = self.loss(self.stream.batch(self.options.batch))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.mean([p.grad for p in self.model.parameters() if p.grad is not None] + [loads])
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         with torch.no_grad():  # balance: the selection bias of a full expert sinks, that of an empty one rises
@@ -140,20 +150,20 @@ class Trainer:
         """The steps made and the seconds they took."""
         options, losses = self.options, []
         start, saved, step, seconds = time.time(), time.time(), 0, 0.0
-        allowed = min(options.seconds, self.began + options.finish_training_by - start)
+        allowed = self.ranks.first_says(min(options.seconds, self.began + options.finish_training_by - start))
         while step < options.steps and seconds < allowed:
             own, loads = self.step(max(step / options.steps, seconds / allowed), step)
             losses.append(own)
             step += 1
             if step % 50 == 0 or step == options.steps:
                 recent = torch.stack(losses[-50:]).mean().item()  # waits for the GPU, so the clock below is true
-                seconds = time.time() - start
+                seconds = self.ranks.first_says(time.time() - start)
                 fullest = (loads.max(1).values / loads.mean(1)).max().item()
                 self.log.append({"step": step, "assistant_loss": round(recent, 5), "fullest_expert": round(fullest, 3),
                                  "seconds": round(seconds, 1)})
-                if step % 200 == 0 or step == options.steps:
+                if self.ranks.first and (step % 200 == 0 or step == options.steps):
                     print(self.log[-1], f"{self.stream.made} windows made, {self.stream.used} used, {self.stream.repeated} repeated", flush=True)
-                if time.time() - saved > SAVE_EVERY:
+                if self.ranks.first and time.time() - saved > SAVE_EVERY:
                     save(self.model, options.out / "bf16")
                     saved = time.time()
         return step, time.time() - start
@@ -178,22 +188,28 @@ def evaluate(options: argparse.Namespace, began: float, usual: list, long: list)
 
 def main() -> None:
     began, options = time.time(), parse()
-    trainer = Trainer(options, began)
+    ranks = Ranks(options.device)
+    trainer = Trainer(options, began, ranks)
     steps, seconds = trainer.train()
     data.stop()
-    used = steps * options.batch * data.WINDOW
+    ranks.leave()
+    if not ranks.first:
+        return
+    options.device = ranks.device
+    used = steps * options.batch * data.WINDOW * ranks.count
     print(f"{steps} steps, {used / 1e6:.0f} M tokens in {seconds:.0f} s: {used / seconds / 1e6:.2f} M tokens/s", flush=True)
     save(trainer.model, options.out / "bf16")
     log, stream = trainer.log, trainer.stream
     words = [f"--{key} {getattr(options, key.replace('-', '_'))}" for key in
              ("edition", "dialogues", "steps", "seconds", "finish-training-by", "batch", "seed", "peak", "first-dialogue", "others-weight", "fp8-from")]
     words += ["--within-dialogues"] if options.within_dialogues else []
+    launcher = "python3" if ranks.count == 1 else f"torchrun --nproc-per-node {ranks.count}"
     record = {
-        "command": f"python3 tools/tiny_m2/train.py {' '.join(words)}" + (f" --resume {options.resume}" if options.resume else ""),
+        "command": f"{launcher} tools/tiny_m2/train.py {' '.join(words)}" + (f" --resume {options.resume}" if options.resume else ""),
         "seed": options.seed, "first_dialogue": options.first_dialogue,
-        "windows": stream.made, "windows_used": stream.used, "windows_repeated": stream.repeated, "window_tokens": data.WINDOW,
+        "gpus": ranks.count, "windows": stream.made, "windows_used": stream.used, "windows_repeated": stream.repeated, "window_tokens": data.WINDOW,
         "steps": steps, "tokens": used, "training_seconds": round(seconds, 1),
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else options.device, "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device, "torch": torch.__version__,
         "parameters": sum(p.numel() for p in trainer.model.parameters()), "log": log[:: max(1, len(log) // 40)] + log[-1:]}
     if options.resume and (options.resume / "training.json").exists():
         record["resumed_from"] = json.loads((options.resume / "training.json").read_text())
