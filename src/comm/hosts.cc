@@ -23,6 +23,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/log.h"
 
 namespace minimax::comm {
 namespace {
@@ -274,7 +275,7 @@ void Hosts::connect_to(int32_t host, std::span<const std::string> addresses, int
   constexpr double kTrySeconds = 3;
   const Clock::time_point end =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(Seconds(options_.join_s_max));
-  while (true) {
+  for (bool told = false;; told = true) {
     for (const std::string& address : addresses) {
       const int fd = try_connect(address, port, kTrySeconds);
       if (fd < 0) continue;
@@ -286,6 +287,10 @@ void Hosts::connect_to(int32_t host, std::span<const std::string> addresses, int
     if (left_of(end) < 0) {
       throw Error("waited {} s for host {}: nobody answers at {} port {}", options_.join_s_max, host,
                   fmt::join(addresses, ", "), port);
+    }
+    if (!told) {
+      log::info("host {} does not answer yet at {} port {}; looking for {} s", host,
+                fmt::join(addresses, ", "), port, options_.join_s_max);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }

@@ -8,27 +8,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "executor/fake.h"
+#include "executor/test_steps.h"
 
 namespace minimax::executor {
 namespace {
-
-std::unique_ptr<Executor> fake(uint64_t not_finite_every = 0) {
-  return std::make_unique<FakeExecutor>(
-      FakeOptions{.limits = fake_limits(), .not_finite_every = not_finite_every});
-}
-
-StepBatch first_step() {
-  StepBatch batch;
-  SlotOpen& open = batch.slot_opens.emplace_back();
-  open.tokens = {1, 2, 3};
-  open.prompt_tokens = 3;
-  batch.row_tokens = open.tokens;
-  batch.block_table = {5};
-  batch.sequences.push_back({.slot = 0, .row_begin = 0, .row_count = 3, .block_begin = 0, .block_count = 1});
-  batch.samples.push_back({.row = 2, .slot = 0, .output_position = 0});
-  return batch;
-}
 
 TEST(Group, GivesEveryRankEveryStep) {
   Group group(3, [](int32_t) { return fake(); });
@@ -40,17 +23,7 @@ TEST(Group, GivesEveryRankEveryStep) {
     alone->collect(alone->submit(batch), expected);
     ASSERT_EQ(own.tokens.size(), 1u);
     EXPECT_EQ(own.tokens[0].token, expected.tokens[0].token);
-    // The next row needs the token of the rank's own last draw.
-    batch = {};
-    batch.row_tokens = {kLastSampledToken};
-    batch.block_table = {5, 6, 7, 8, 9, 10};
-    batch.sequences.push_back({.slot = 0,
-                               .row_begin = 0,
-                               .row_count = 1,
-                               .first_position = 3 + step,
-                               .block_begin = 0,
-                               .block_count = 6});
-    batch.samples.push_back({.row = 0, .slot = 0, .output_position = step + 1});
+    batch = next_step(step + 1);
   }
 }
 

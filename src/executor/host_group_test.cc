@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "executor/fake.h"
+#include "executor/test_steps.h"
 
 namespace minimax::executor {
 namespace {
@@ -15,37 +15,6 @@ namespace {
 using testing::HasSubstr;
 
 const std::string kHere = "127.0.0.1";
-
-std::unique_ptr<Executor> fake() {
-  return std::make_unique<FakeExecutor>(FakeOptions{.limits = fake_limits()});
-}
-
-StepBatch first_step() {
-  StepBatch batch;
-  SlotOpen& open = batch.slot_opens.emplace_back();
-  open.tokens = {1, 2, 3};
-  open.prompt_tokens = 3;
-  batch.row_tokens = open.tokens;
-  batch.block_table = {5};
-  batch.sequences.push_back({.slot = 0, .row_begin = 0, .row_count = 3, .block_begin = 0, .block_count = 1});
-  batch.samples.push_back({.row = 2, .slot = 0, .output_position = 0});
-  return batch;
-}
-
-// Needs the token of the host's own last draw.
-StepBatch next_step(int32_t step) {
-  StepBatch batch;
-  batch.row_tokens = {kLastSampledToken};
-  batch.block_table = {5, 6, 7, 8, 9, 10};
-  batch.sequences.push_back({.slot = 0,
-                             .row_begin = 0,
-                             .row_count = 1,
-                             .first_position = 2 + step,
-                             .block_begin = 0,
-                             .block_count = 6});
-  batch.samples.push_back({.row = 0, .slot = 0, .output_position = step});
-  return batch;
-}
 
 // Runs the others in threads; what follow() threw, or "" for each.
 std::vector<std::string> with_hosts(int32_t count,

@@ -125,13 +125,16 @@ void fields(Archive& archive, Batch& batch) {
 
 }  // namespace
 
-void to_bytes(const StepBatch& batch, std::vector<std::byte>& out) {
+void to_bytes(const std::vector<TokenId>& drawn, const StepBatch& batch, std::vector<std::byte>& out) {
+  out.clear();
   Writer writer(out);
+  writer.list(drawn);
   fields(writer, batch);
 }
 
-void from_bytes(std::span<const std::byte> bytes, StepBatch& batch) {
+void from_bytes(std::span<const std::byte> bytes, std::vector<TokenId>& drawn, StepBatch& batch) {
   Reader reader(bytes);
+  reader.list(drawn);
   fields(reader, batch);
   if (!reader.at_end()) throw Error("a step from host 0 is longer than it says: are all hosts of one build?");
 }

@@ -10,10 +10,10 @@
 
 namespace minimax::executor {
 
-// Appends.
-void to_bytes(const StepBatch& batch, std::vector<std::byte>& out);
-// The batch is overwritten. Throws Error if the bytes are not those of one step; whether it keeps the limits
-// is for find_violation() to say.
-void from_bytes(std::span<const std::byte> bytes, StepBatch& batch);
+// drawn: the tokens of the step before. `out` is overwritten.
+void to_bytes(const std::vector<TokenId>& drawn, const StepBatch& batch, std::vector<std::byte>& out);
+// Both are overwritten. Throws Error if the bytes are not those of one step; whether it keeps the limits is
+// for find_violation() to say.
+void from_bytes(std::span<const std::byte> bytes, std::vector<TokenId>& drawn, StepBatch& batch);
 
 }  // namespace minimax::executor

@@ -44,14 +44,16 @@ StepBatch batch() {
 
 std::vector<std::byte> bytes_of(const StepBatch& batch) {
   std::vector<std::byte> out;
-  to_bytes(batch, out);
+  to_bytes({31, 32}, batch, out);
   return out;
 }
 
 TEST(StepBytes, SayAllOfAStep) {
   StepBatch read;
+  std::vector<TokenId> drawn;
   read.masks = {1, 2, 3};  // of an earlier step
-  from_bytes(bytes_of(batch()), read);
+  from_bytes(bytes_of(batch()), drawn, read);
+  EXPECT_EQ(drawn, (std::vector<TokenId>{31, 32}));
   EXPECT_EQ(read.slot_closes, batch().slot_closes);
   ASSERT_EQ(read.slot_opens.size(), 2u);
   EXPECT_EQ(read.slot_opens[0].slot, 3);
@@ -90,17 +92,18 @@ TEST(StepBytes, SayAllOfAStep) {
 TEST(StepBytes, WhatIsNoStepIsRefused) {
   const std::vector<std::byte> whole = bytes_of(batch());
   StepBatch read;
+  std::vector<TokenId> drawn;
   for (size_t bytes = 0; bytes < whole.size(); ++bytes)
-    EXPECT_THROW(from_bytes(std::span(whole).first(bytes), read), Error) << bytes;
+    EXPECT_THROW(from_bytes(std::span(whole).first(bytes), drawn, read), Error) << bytes;
   std::vector<std::byte> longer = whole;
   longer.push_back({});
-  EXPECT_THROW(from_bytes(longer, read), Error);
+  EXPECT_THROW(from_bytes(longer, drawn, read), Error);
   std::mt19937 random(1);
   for (int i = 0; i < 20000; ++i) {
     std::vector<std::byte> spoilt = whole;
     for (int n = 0; n < 3; ++n) spoilt[random() % spoilt.size()] = static_cast<std::byte>(random());
     try {
-      from_bytes(spoilt, read);
+      from_bytes(spoilt, drawn, read);
     } catch (const Error&) {  // or read as another step: sizes are all it knows
     }
   }

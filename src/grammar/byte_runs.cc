@@ -21,7 +21,7 @@ ByteRuns::ByteRuns(const Vocabulary& vocabulary, const ByteSet& set)
     const std::string_view bytes = vocabulary.bytes(id);
     size_t run = 0;
     while (run < bytes.size() && set_[static_cast<uint8_t>(bytes[run])]) ++run;
-    run_max_ = std::max(run_max_, static_cast<int16_t>(run));
+    run_max_ = std::max(run_max_, static_cast<int32_t>(run));
     if (run < bytes.size()) {
       leaving_[static_cast<uint8_t>(bytes[run])].push_back(id);
     } else if (run <= kLengths) {

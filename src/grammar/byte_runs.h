@@ -21,7 +21,7 @@ class ByteRuns {
   // The vocabulary must outlive it. REQUIRES: the set has a byte.
   ByteRuns(const Vocabulary& vocabulary, const ByteSet& set);
 
-  int16_t run_max() const { return run_max_; }  // no token has more bytes of the set at its front
+  int32_t run_max() const { return run_max_; }  // no token has more bytes of the set at its front
 
   // Sets the bits of the tokens of at most `bytes` bytes, all of the set. Twins are left out, as in tries.
   void add(int bytes, std::vector<uint32_t>& mask) const;
@@ -40,7 +40,7 @@ class ByteRuns {
 
   const Vocabulary& vocabulary_;
   const ByteSet set_;
-  int16_t run_max_ = 0;
+  int32_t run_max_ = 0;
   std::vector<std::vector<uint32_t>> up_to_;     // [bytes], up to kLengths
   std::vector<std::pair<int, int32_t>> longer_;  // (bytes, token), ascending
   std::vector<std::vector<int32_t>> leaving_;    // [256]: tokens in the order of their bytes

@@ -44,7 +44,7 @@ size_t Machine::KeyHash::operator()(const Key& key) const {
 
 Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
     : automaton_(std::move(automaton)), vocabulary_(vocabulary) {
-  MatchWork work;
+  MatchWork work(kCompileStepsMax);
   work_ = &work;
   const uint64_t outermost = intern_frames({kOutermost});
   const int32_t state = automaton_.start(0);

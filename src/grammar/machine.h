@@ -63,7 +63,7 @@ class Machine {
   };
   // Bytes of a set that can be read one after the other, whichever they are.
   struct RunLength {
-    int16_t bytes = -1;  // -1: not asked
+    int32_t bytes = -1;  // -1: not asked
     bool exact = true;   // none more; false: whether more can be read depends on the bytes
   };
   struct Config {
@@ -105,7 +105,7 @@ class Machine {
   void find_runs();
   static SetSteps steps_of(const ByteSet& set);
   int32_t after_set(const ByteSet& set, int32_t state) const;
-  RunLength run_from(SetSteps& steps, int16_t most, ConfigId from, ByteSet* exits);
+  RunLength run_from(SetSteps& steps, int32_t most, ConfigId from, ByteSet* exits);
   RunLength reads(ConfigId from, uint8_t kind);
   bool take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask);
   bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);

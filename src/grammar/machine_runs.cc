@@ -102,9 +102,9 @@ Machine::SetSteps Machine::steps_of(const ByteSet& set) {
 }
 
 // Not beyond `most`. `exits`, if asked for: what else can be read along the way.
-Machine::RunLength Machine::run_from(SetSteps& steps, int16_t most, ConfigId from, ByteSet* exits) {
+Machine::RunLength Machine::run_from(SetSteps& steps, int32_t most, ConfigId from, ByteSet* exits) {
   if (steps.after.empty()) steps.after.assign(automaton_.size(), kNotAsked);
-  for (int16_t n = 0;; ++n) {
+  for (int32_t n = 0;; ++n) {
     const Key& items = *config(from).items;
     spend(std::ssize(items));
     bool goes_on = false;

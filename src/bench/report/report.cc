@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -113,27 +112,11 @@ constexpr std::array<Column, 12> kColumns{{{"done", "completed", 0},
                                            {"ITL P99", "p99_itl_ms", 2},
                                            {"client late P99", "client_late_p99_ms", 1}}};
 
-// The P99 of a series that is there, of results that were saved with other percentiles.
-std::optional<double> percentile_of_series(const Json& point, std::string_view key) {
-  const Requests requests = requests_of(point);
-  std::vector<double> values = key == "p99_ttft_ms"   ? requests.ttft_ms
-                               : key == "p99_tpot_ms" ? requests.tpot_ms
-                               : key == "p99_itl_ms"  ? requests.itl_ms
-                                                      : std::vector<double>();
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const double place = 0.99 * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  const double above = values[std::min(below + 1, values.size() - 1)];
-  return values[below] + (above - values[below]) * (place - static_cast<double>(below));
-}
-
+// What a result lacks, such as a percentile that was not asked for, is no 0.
 std::string cell(const Json& point, const Column& column) {
   const Json* value = point.find(column.key);
-  if (value != nullptr && value->is_number())
-    return fmt::format("{:.{}f}", value->as_double(), column.digits);
-  const std::optional<double> own = percentile_of_series(point, column.key);
-  return own ? fmt::format("{:.{}f}", *own, column.digits) : "-";
+  return value != nullptr && value->is_number() ? fmt::format("{:.{}f}", value->as_double(), column.digits)
+                                                : "-";
 }
 
 // For a cell of a Markdown table.
