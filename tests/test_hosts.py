@@ -115,6 +115,7 @@ def test_hosts_that_are_started_differently_say_how():
     (["--nnodes", "2", "-tp", "3"], "the nearest is 4"),
     (["--nnodes", "2", "--node-rank", "2", "-tp", "2"], "expected less than --nnodes, which is 2"),
     (["--node-rank", "1"], "--nnodes is 1"),
+    (["--nnodes", "2", "-tp", "2", "--master-addr", ""], "--master-addr takes an address"),
     (["--nnodes", "2", "-tp", "2", "-dp", "2"], "replicas are of one host so far"),
     (["--nnodes", "2", "-tp", "2", "--backend", "ref"], "ref"),
     (["--nnodes", "2", "-tp", "2", "--master-addr", "no.such.host.invalid"], "no.such.host.invalid"),

@@ -176,6 +176,8 @@ void hosts_part(const Args& args, const Environment& environment, ServeOptions& 
   integer(args, "--master-port", 1, 65535, out.master_port);
   out.master_port_given = args.has("--master-port");
   out.master_address = args.text("--master-addr").value_or(launched ? "" : "127.0.0.1");
+  if (args.text("--master-addr") == "")
+    throw UsageError("--master-addr takes an address or a name, but got none");
   if (out.hosts == 1) {
     if (out.host_rank > 0) throw UsageError("--node-rank {}: --nnodes is 1", out.host_rank);
     return;

@@ -32,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr int64_t kMessageBytesMax = int64_t{1} << 30;
-constexpr double kHelloSeconds = 10;     // for a stranger at the port to say who he is
+constexpr double kHelloSeconds = 2;      // for a stranger at the port to say who he is
 constexpr uint32_t kMagic = 0x6D6D7831;  // of this version of what hosts say to each other
 
 struct Hello {
