@@ -162,12 +162,10 @@ class TinyM2(nn.Module):
         self.norm = nn.Parameter(torch.ones(s.hidden))
         self.layers = nn.ModuleList(Layer(s) for _ in range(s.layers))
 
-    def train_through_fp8(self) -> tuple[Tensor, Tensor]:
-        """From now on the two flags, tensors of one number, turn the rounding of weights and of activations on and off."""
-        flags = (torch.zeros((), device=self.embed.device), torch.zeros((), device=self.embed.device))
+    def round_to_fp8(self, flags: tuple[Tensor, Tensor] | None) -> None:
+        """From now on two tensors of one number turn the rounding of weights and of activations on (1) and off (0)."""
         for layer in self.layers:
             layer.fake = flags
-        return flags
 
     def rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin, [..., 1, rotary_dim / 2]."""
@@ -175,12 +173,13 @@ class TinyM2(nn.Module):
         angle = positions.double()[..., None, None] * self.s.theta ** (-torch.arange(half, device=positions.device).double() / half)
         return angle.cos().float(), angle.sin().float()
 
-    def hidden(self, ids: Tensor, caches: list | None = None, positions: Tensor | None = None,
-               blocks: BlockMask | None = None) -> tuple[Tensor, Tensor]:
+    def hidden(self, ids: Tensor, caches: list | None = None, positions: Tensor | None = None, blocks: BlockMask | None = None,
+               rope: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """ids [batch, rows] -> normed hidden states and the load of each expert [layers, experts]. Without caches, a
-        row sees all before it, or what `blocks` lets it see."""
-        where = torch.arange(ids.shape[1], device=ids.device)[None] if positions is None else positions[:, None]
-        rope, h, loads = self.rope(where), F.embedding(ids, self.embed), []
+        row sees all before it, or what `blocks` lets it see. `rope`: that of the positions, where it is known."""
+        if rope is None:
+            rope = self.rope(torch.arange(ids.shape[1], device=ids.device)[None] if positions is None else positions[:, None])
+        h, loads = F.embedding(ids, self.embed), []
         for n, layer in enumerate(self.layers):
             h, load = layer(h, rope, self.dtype, caches[n] if caches else None, positions, blocks)
             loads.append(load)

@@ -26,6 +26,7 @@ import data
 import offline
 from convert import load, save_bf16
 from model import Shape, TinyM2, dialogue_mask
+from muon import Muon
 from ranks import Ranks
 
 WARM_UP = 150
@@ -38,13 +39,15 @@ def ids_of(tokens: torch.Tensor) -> torch.Tensor:
     return (tokens & (data.ASSISTANT - 1)).long()
 
 
-def loss_of(model: TinyM2, tokens: torch.Tensor, others: float, blocks: BlockMask | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def loss_of(model: TinyM2, tokens: torch.Tensor, others: float, blocks: BlockMask | None,
+            rope: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """tokens [batch, window + 1] int32 with the assistant bit -> loss with weight `others` on tokens
-    that the assistant does not write, the assistant's own loss, loads. `blocks` is the mask of the first `window` tokens."""
+    that the assistant does not write, the assistant's own loss, loads. `blocks` is the mask of the first `window` tokens,
+    `rope` that of their positions: compiled into the graph, its doubles would be made anew for each element, a third of a step."""
     ids = ids_of(tokens)
     own = (tokens[:, 1:] & data.ASSISTANT) != 0
     with torch.autocast(tokens.device.type, torch.bfloat16):
-        x, loads = model.hidden(ids[:, :-1], blocks=blocks)
+        x, loads = model.hidden(ids[:, :-1], blocks=blocks, rope=rope)
         logits = model.logits(x)
     each = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view_as(own)
     weight = torch.where(own, 1.0, others)
@@ -68,6 +71,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16, help="windows of 4096 tokens a step and GPU")
     parser.add_argument("--held-out", type=int, default=200)
     parser.add_argument("--peak", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--optimiser", choices=["adamw", "muon"], default="adamw", help="muon: of the layers' matrices; the rest by adamw")
     parser.add_argument("--others-weight", type=float, default=0.2, help="in the loss, of a token the assistant does not write")
     parser.add_argument("--fp8-from", type=float, default=0.75, help="share of the training after which it rounds to fp8; 1: never")
     parser.add_argument("--resume", type=Path, help="a checkpoint to begin with, bf16 or fp8")
@@ -104,21 +108,29 @@ class Trainer:
         if options.resume:
             self.model = load(options.resume, torch.float32, device).requires_grad_(True)
             self.model.dtype = torch.bfloat16
-        if options.fp8_from < 1:
-            self.weights_on, self.activations_on = self.model.train_through_fp8()
         ranks.same([p.data for p in self.model.parameters()])
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        plain = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.muon = Muon([p for layer in self.model.layers for p in (layer.q, layer.k, layer.v, layer.o, layer.w1, layer.w2, layer.w3)],
+                         weight_decay=0.1) if options.optimiser == "muon" else None
+        others = [p for p in self.model.parameters() if self.muon is None or p not in self.muon.momenta]
+        decayed = [p for p in others if p.ndim > 1]
+        plain = [p for p in others if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=options.peak, betas=(0.9, 0.95),
             fused=on_gpu)
         self.loss_of = torch.compile(loss_of) if on_gpu else loss_of
         self.start_id = data.Encoder().start
         self.mask_of = torch.compile(dialogue_mask) if on_gpu else dialogue_mask
+        self.rope = self.model.rope(torch.arange(data.WINDOW, device=device)[None])
+        # Rounding is a graph of its own, since it costs a fifth of a step also where it is off.
+        self.rounding = (torch.ones((), device=device), torch.zeros((), device=device))
         if on_gpu:
             warm = torch.randint(0, 2000, (options.batch, data.WINDOW + 1), device=device, dtype=torch.int32)
-            self.loss(warm)[0].backward()
+            for flags in (self.rounding, None) if options.fp8_from < 1 else (None,):
+                self.model.round_to_fp8(flags)
+                self.loss(warm)[0].backward()
             self.optimiser.zero_grad(set_to_none=True)
+            for p in self.muon.momenta if self.muon else []:
+                p.grad = None
             torch.cuda.synchronize()
         print(f"rank {ranks.rank} of {ranks.count}: compiled after {time.time() - began:.0f} s", flush=True)
         self.stream = data.Stream(work, dialogues // 4 + options.batch, device, options.seed + ranks.rank)
@@ -126,21 +138,25 @@ class Trainer:
 
     def loss(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         blocks = self.mask_of(ids_of(tokens)[:, :-1], self.start_id) if self.options.within_dialogues else None
-        return self.loss_of(self.model, tokens, self.options.others_weight, blocks)
+        return self.loss_of(self.model, tokens, self.options.others_weight, blocks, self.rope)
 
     def step(self, progress: float, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One update; the assistant's loss and the loads of the experts."""
+        rate = learning_rate(self.options.peak, progress, step)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.options.peak, progress, step)
+            group["lr"] = rate
         if progress >= self.options.fp8_from:
-            self.weights_on.fill_(1.0)
-            self.activations_on.fill_(float(self.coin.random() < 0.5))
+            self.model.round_to_fp8(self.rounding)
+            self.rounding[1].fill_(float(self.coin.random() < 0.5))
         loss, own, loads = self.loss(self.stream.batch(self.options.batch))
-        self.optimiser.zero_grad(set_to_none=True)
+        for p in self.model.parameters():
+            p.grad = None
         loss.backward()
         self.ranks.mean([p.grad for p in self.model.parameters() if p.grad is not None] + [loads])
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
+        if self.muon:
+            self.muon.step(rate)
         with torch.no_grad():  # balance: the selection bias of a full expert sinks, that of an empty one rises
             for layer, row in zip(self.model.layers, loads):
                 layer.bias += BIAS_STEP * torch.sign(row.mean() - row)
@@ -201,7 +217,7 @@ def main() -> None:
     save(trainer.model, options.out / "bf16")
     log, stream = trainer.log, trainer.stream
     words = [f"--{key} {getattr(options, key.replace('-', '_'))}" for key in
-             ("edition", "dialogues", "steps", "seconds", "finish-training-by", "batch", "seed", "peak", "first-dialogue", "others-weight", "fp8-from")]
+             ("edition", "dialogues", "steps", "seconds", "finish-training-by", "batch", "seed", "peak", "optimiser", "first-dialogue", "others-weight", "fp8-from")]
     words += ["--within-dialogues"] if options.within_dialogues else []
     launcher = "python3" if ranks.count == 1 else f"torchrun --nproc-per-node {ranks.count}"
     record = {
