@@ -26,25 +26,22 @@ class Muon:
 
     def __init__(self, matrices: list[Tensor], weight_decay: float):
         self.weight_decay = weight_decay
-        self.groups: dict[tuple[int, int], list[Tensor]] = {}
-        for p in matrices:
-            self.groups.setdefault((min(p.shape[-2:]), max(p.shape[-2:])), []).append(p)
-        self.momenta = {p: torch.zeros_like(p) for p in matrices}
-
-    @staticmethod
-    def lying(x: Tensor) -> Tensor:
-        """[n, shorter side, longer side]"""
-        x = x.reshape(-1, *x.shape[-2:])
-        return x.mT if x.shape[-2] > x.shape[-1] else x
+        self.matrices = sorted(matrices, key=lambda p: max(p.shape[-2:]))
+        self.momenta = [torch.zeros_like(p) for p in self.matrices]
+        self.longer_sides = sorted({max(p.shape[-2:]) for p in matrices})
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        for (_, longer), parameters in self.groups.items():
-            ahead = []
-            for p in parameters:
-                momentum = self.momenta[p].mul_(MOMENTUM).add_(p.grad)
-                ahead.append(self.lying(p.grad + MOMENTUM * momentum))
-            changes = orthogonal(torch.cat(ahead)).split([len(a) for a in ahead])
-            for p, change in zip(parameters, changes):
-                change = change.mT if p.shape[-2] > p.shape[-1] else change
-                p.mul_(1 - rate * self.weight_decay).add_(change.reshape(p.shape).to(p.dtype), alpha=-rate * 0.2 * longer**0.5)
+        gradients = [p.grad for p in self.matrices]
+        torch._foreach_mul_(self.momenta, MOMENTUM)
+        torch._foreach_add_(self.momenta, gradients)
+        ahead = torch._foreach_add(gradients, self.momenta, alpha=MOMENTUM)
+        lying = [(a.mT if a.shape[-2] > a.shape[-1] else a).reshape(-1, *sorted(a.shape[-2:])) for a in ahead]
+        changes = []
+        for side in self.longer_sides:
+            alike = [a for a in lying if a.shape[-1] == side]
+            scaled = orthogonal(torch.cat(alike)).float() * (0.2 * side**0.5)
+            changes += scaled.split([len(a) for a in alike])
+        changes = [(c.mT if p.shape[-2] > p.shape[-1] else c).reshape(p.shape) for p, c in zip(self.matrices, changes)]
+        torch._foreach_mul_(self.matrices, 1 - rate * self.weight_decay)
+        torch._foreach_add_(self.matrices, changes, alpha=-rate)

@@ -9,12 +9,12 @@ class Ranks:
     def __init__(self, device: str):
         self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.first = self.rank == 0
-        self.device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
+        self.device = device
+        if self.count > 1 and device == "cuda":  # each sees its own alone: what one compiles, the others find in the cache
+            os.environ["CUDA_VISIBLE_DEVICES"] = os.environ["LOCAL_RANK"]
 
     def join(self) -> None:
         """After the workers that make dialogues were forked."""
-        if self.device.startswith("cuda"):
-            torch.cuda.set_device(self.device)
         if self.count > 1:
             dist.init_process_group("nccl" if self.device.startswith("cuda") else "gloo")
 
@@ -34,8 +34,8 @@ class Ranks:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.div_(self.count).split([tensor.numel() for tensor in tensors])):
-            tensor.copy_(part.view_as(tensor))
+        parts = flat.div_(self.count).split([tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors)])
 
     def first_says(self, value: float) -> float:
         """Clocks differ; that of the first counts."""

@@ -111,7 +111,8 @@ class Trainer:
         ranks.same([p.data for p in self.model.parameters()])
         self.muon = Muon([p for layer in self.model.layers for p in (layer.q, layer.k, layer.v, layer.o, layer.w1, layer.w2, layer.w3)],
                          weight_decay=0.1) if options.optimiser == "muon" else None
-        others = [p for p in self.model.parameters() if self.muon is None or p not in self.muon.momenta]
+        taken = {id(p) for p in self.muon.matrices} if self.muon else set()
+        others = [p for p in self.model.parameters() if id(p) not in taken]
         decayed = [p for p in others if p.ndim > 1]
         plain = [p for p in others if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
@@ -128,9 +129,6 @@ class Trainer:
             for flags in (self.rounding, None) if options.fp8_from < 1 else (None,):
                 self.model.round_to_fp8(flags)
                 self.loss(warm)[0].backward()
-            self.optimiser.zero_grad(set_to_none=True)
-            for p in self.muon.momenta if self.muon else []:
-                p.grad = None
             torch.cuda.synchronize()
         print(f"rank {ranks.rank} of {ranks.count}: compiled after {time.time() - began:.0f} s", flush=True)
         self.stream = data.Stream(work, dialogues // 4 + options.batch, device, options.seed + ranks.rank)
