@@ -362,7 +362,7 @@ __global__ void __launch_bounds__(kThreads) fold_kernel(const __grid_constant__ 
     __syncthreads();
     for (int w = 0; w < kWarps; ++w) largest = fmaxf(largest, warps[w]);
     const float scale = quantisation_scale(largest);
-    task.grid[at * kHeadDim + threadIdx.x] = quantised(value, scale);
+    store_quantised_one(task.grid, task.order, at * kHeadDim + threadIdx.x, quantised(value, scale));
     if (threadIdx.x == 0) task.scales[at] = scale;
   }
 }
@@ -405,6 +405,7 @@ void attention(const AttentionTask& given, int32_t rows, StreamHandle stream) {
     quantised.width = task.q_heads * kHeadDim;
     quantised.out = task.grid;
     quantised.scales = task.scales;
+    quantised.order = task.order;
     quantise(quantised, stream);
   }
 }

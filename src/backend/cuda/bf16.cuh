@@ -6,6 +6,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp8.h>
 
+#include "backend/cuda/kernels.h"
+
 namespace minimax::backend::cuda {
 
 __device__ inline float widen(uint16_t bits) {
@@ -79,6 +81,32 @@ __device__ inline uint32_t quantised_quad(const float (&values)[4], float scale)
 #pragma unroll
   for (int i = 0; i < 4; ++i) codes |= static_cast<uint32_t>(quantised(values[i], scale)) << 8 * i;
   return codes;
+}
+
+// Where the first word of four neighbouring f16 values lies in rows of GridOrder::kFragments, in words: lane
+// t of a quad owns the 16 values from t * 16 on of 64, and step s of 4 reads its values 4 s to 4 s + 3 as two
+// words, four words apart. `quad`: the place of the values, over 4.
+__device__ inline int64_t fragment_word(int64_t quad) {
+  return quad / 16 * 32 + quad % 4 * 8 + quad % 16 / 4;
+}
+// One quantised value of a row, at `index`.
+__device__ inline void store_quantised_one(uint8_t* grid, GridOrder order, int64_t index, uint8_t code) {
+  if (order == GridOrder::kCodes) {
+    grid[index] = code;
+    return;
+  }
+  const int64_t word = fragment_word(index / 4) + index % 4 / 2 * 4;
+  reinterpret_cast<__half_raw*>(grid)[word * 2 + index % 2] = __nv_cvt_fp8_to_halfraw(code, __NV_E4M3);
+}
+// Four quantised values of a row.
+__device__ inline void store_quantised(uint8_t* grid, GridOrder order, int64_t quad, uint32_t codes) {
+  auto* const words = reinterpret_cast<uint32_t*>(grid);
+  if (order == GridOrder::kCodes) {
+    words[quad] = codes;
+    return;
+  }
+  const int64_t at = fragment_word(quad);
+  widen_e4m3(codes, words[at], words[at + 4]);
 }
 
 }  // namespace minimax::backend::cuda

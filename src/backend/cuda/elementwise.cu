@@ -53,7 +53,7 @@ struct Group {
   }
   __device__ void store(const QuantiseTask& task, float amax, float* scale_out) const {
     const float scale = quantisation_scale(amax);
-    if (quad >= 0) reinterpret_cast<uint32_t*>(task.out)[quad] = quantised_quad(values.at, scale);
+    if (quad >= 0) store_quantised(task.out, task.order, quad, quantised_quad(values.at, scale));
     if (threadIdx.x % 32 == 0) *scale_out = scale;
   }
 };

@@ -81,6 +81,28 @@ TEST_F(CudaExecutorTest, ChunksAndTablesChangeNoBit) {
   }
 }
 
+// Prompts that go to wgmma and to the router's blocks, by tiles of all widths, against chunks that do not.
+// Wide enough for four segments of a sum.
+TEST_F(CudaExecutorTest, ManyRowsAreTheSameTree) {
+  model::ModelShape shape = model::small_test_shape();
+  shape.hidden = 1536;
+  shape.expert_width = 256;
+  const model::TestCheckpoint checkpoint(shape);
+  CudaOptions options = small_options();
+  options.step_rows_max = 2048;
+  const auto generated = [&](int32_t chunk) {
+    CudaExecutor executor(checkpoint.view(), options);
+    Sequence sequence(0, some_tokens(1100, 3), 3);
+    generate(executor, sequence, seeded(), chunk, 5);
+    return sequence;
+  };
+  const Sequence few = generated(64);
+  for (const int32_t chunk : {1100, 1027, 600, 512, 300}) {
+    SCOPED_TRACE(chunk);
+    expect_same(generated(chunk), few);
+  }
+}
+
 TEST_F(CudaExecutorTest, FormsOfAttentionAreOneTree) {
   const Setting setting = settings()[0];
   const Sequence whole = generated_alone(setting, 1);

@@ -53,7 +53,8 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t tile = at / in;  // its bytes over 16 are `in`
     const int rest = static_cast<int>(at % in), chain = rest / kChainPieces;
     const int64_t row = tile * kTileRows + rest % kChainPieces / kRowPieces;
-    to[at] = from[row * (in / 16) + chain * kRowPieces + rest % kRowPieces];
+    const auto piece = rest % kRowPieces ^ static_cast<int>(row & 1) * 4;
+    to[at] = from[row * (in / 16) + chain * kRowPieces + piece];
   }
 }
 

@@ -54,7 +54,7 @@ int64_t ForwardBuffers::lay_out(std::byte* base, const model::ModelShape& shape,
   const int64_t expert_groups = groups_of(shape.expert_width) + (sharded ? 1 : 0);
   const int64_t groups =
       std::max({rows * groups_of(shape.hidden), rows * groups_of(shape.q_width()), parts * expert_groups});
-  take(grid_, widest);
+  take(grid_, widest * 2);
   take(grid_scales_, groups);
   take(cos_, rows * shape.rotary_dim / 2);
   take(sin_, rows * shape.rotary_dim / 2);
@@ -260,7 +260,7 @@ void Forward::layer(int32_t n) {
 }
 
 // The residual stream's next norm, and its quantisation where `reader` wants it.
-ResidualTask Forward::norm_task(const float* norm, const Matrix& reader) const {
+ResidualTask Forward::norm_task(const float* norm, const Matrix& reader, GridOrder order) const {
   const bool quantised = quantises(reader);
   return {.h = h_,
           .rows = rows_,
@@ -269,12 +269,14 @@ ResidualTask Forward::norm_task(const float* norm, const Matrix& reader) const {
           .eps = static_cast<float>(shape_.rms_eps),
           .out = norm_,
           .grid = quantised ? grid_ : nullptr,
-          .scales = quantised ? grid_scales_ : nullptr};
+          .scales = quantised ? grid_scales_ : nullptr,
+          .order = order};
 }
 
 void Forward::begin_layers(int32_t n) {
   layer_ = n;
-  residual_norm(norm_task(weights_.layer(n).attn_norm, weights_.layer(n).q), stream_.handle());
+  const Matrix& q = weights_.layer(n).q;
+  residual_norm(norm_task(weights_.layer(n).attn_norm, q, order_for(q, rows_, false)), stream_.handle());
   tap(taps::kAttnNorm, norm_, rows_, shape_.hidden);
 }
 
@@ -282,7 +284,8 @@ void Forward::begin_layers(int32_t n) {
 void Forward::layer_body(int32_t n, int32_t next) {
   const LayerWeights& weights = weights_.layer(n);
   attention_part(n);
-  ResidualTask attended = norm_task(weights.mlp_norm, weights.gate);
+  ResidualTask attended =
+      norm_task(weights.mlp_norm, weights.gate, order_for(weights.gate, expert_tile(), true));
   attended.y = out_;
   attended.y_out = sharded() && sink_ != nullptr ? out_ : nullptr;
   join(attended);
@@ -290,8 +293,11 @@ void Forward::layer_body(int32_t n, int32_t next) {
   tap(taps::kAttnResidual, h_, rows_, shape_.hidden);
   tap(taps::kMlpNorm, norm_, rows_, shape_.hidden);
   experts_part(n);
-  ResidualTask mixed = next < 0 ? ResidualTask{.h = h_, .rows = rows_, .width = shape_.hidden}
-                                : norm_task(weights_.layer(next).attn_norm, weights_.layer(next).q);
+  ResidualTask mixed{.h = h_, .rows = rows_, .width = shape_.hidden};
+  if (next >= 0) {
+    const Matrix& q = weights_.layer(next).q;
+    mixed = norm_task(weights_.layer(next).attn_norm, q, order_for(q, rows_, false));
+  }
   mixed.parts = expert_out_;
   mixed.slot_weights = expert_weights_;
   mixed.slots = shape_.experts_per_token;
@@ -308,14 +314,23 @@ bool Forward::quantises(const Matrix& weight) const {
   return weight.kind == WeightKind::kE4m3 && weights_.arithmetic() == common::Arithmetic::kW8a8;
 }
 
+GridOrder Forward::order_for(const Matrix& weight, int32_t columns, bool of_experts) const {
+  return quantises(weight) ? grid_order(weight, columns, of_experts) : GridOrder::kCodes;
+}
+
+int32_t Forward::expert_tile() const {
+  return tile_rows(int64_t{rows_} * shape_.experts_per_token, shape_.experts);
+}
+
 // What `weight` multiplies: x, or what stands for it in grid_.
-void Forward::set_input(LinearTask& task, const Matrix& weight, const uint16_t* x) const {
+void Forward::set_input(LinearTask& task, const Matrix& weight, const uint16_t* x, GridOrder order) const {
   const bool quantised = quantises(weight);
   task.x = quantised ? static_cast<const void*>(grid_) : x;
   task.x_scales = quantised ? grid_scales_ : nullptr;
+  task.order = order;
 }
 
-void Forward::quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows) {
+void Forward::quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows, GridOrder order) {
   if (!quantises(weight)) return;
   quantise({.x = x,
             .rows = rows,
@@ -323,6 +338,7 @@ void Forward::quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows
             .lead = weight.lead_cols,
             .out = grid_,
             .scales = grid_scales_,
+            .order = order,
             .peers = peers_},
            stream_.handle());
 }
@@ -335,7 +351,7 @@ void Forward::attention_part(int32_t n) {
                                     {.weight = weights.v, .y_bf16 = v_, .y_stride = shape_.kv_width()}},
                         .output_count = 3,
                         .rows = rows_};
-  set_input(projection, weights.q, norm_);
+  set_input(projection, weights.q, norm_, order_for(weights.q, rows_, false));
   linear(projection, stream);
   tap(taps::kQProj, q_, rows_, shape_.q_width());
   tap(taps::kKProj, k_, rows_, shape_.kv_width());
@@ -371,6 +387,7 @@ void Forward::attention_part(int32_t n) {
   }
   tap(taps::kQRope, q_turned_, rows_, shape_.q_width());
   tap(taps::kKRope, k_turned_, rows_, shape_.kv_width());
+  const GridOrder o_order = order_for(weights.o, rows_, false);
   attention({.q = q_turned_,
              .out = attn_,
              .kv = kv,
@@ -383,13 +400,14 @@ void Forward::attention_part(int32_t n) {
              .partials = leaves_apart_ ? partials_ : nullptr,
              .old_keys = decode_only_,
              .grid = quantises(weights.o) ? grid_ : nullptr,
-             .scales = grid_scales_},
+             .scales = grid_scales_,
+             .order = o_order},
             rows_, stream);
   tap(taps::kAttn, attn_, rows_, shape_.q_width());
   LinearTask output{.outputs = {{.weight = weights.o, .y_stride = shape_.hidden}}, .rows = rows_};
   output.outputs[0].y_f32 = sharded() ? rank_sums_ : nullptr;
   output.outputs[0].y_bf16 = sharded() ? nullptr : out_;
-  set_input(output, weights.o, attn_);
+  set_input(output, weights.o, attn_, o_order);
   linear(output, stream);
   if (!sharded()) tap(taps::kOProj, out_, rows_, shape_.hidden);
 }
@@ -402,7 +420,7 @@ void Forward::experts_part(int32_t n) {
           .x = norm_,
           .rows = rows_},
          stream);
-  const int32_t tile = tile_rows(parts, shape_.experts);
+  const int32_t tile = expert_tile();
   route({.logits = router_logits_,
          .bias = weights.router_bias,
          .rows = rows_,
@@ -430,16 +448,17 @@ void Forward::experts_part(int32_t n) {
                   .parts = parts_,
                   .x_divisor = slots,
                   .starts_late = true};
-  set_input(task, weights.gate, norm_);
+  set_input(task, weights.gate, norm_, order_for(weights.gate, tile, true));
   linear(task, stream);
-  quantise_for(weights.down, inner_, parts);
+  const GridOrder down_order = order_for(weights.down, tile, true);
+  quantise_for(weights.down, inner_, parts, down_order);
   task.outputs[0] = {.weight = weights.down, .y_bf16 = expert_out_, .y_stride = shape_.hidden};
   task.output_count = 1;
   task.swiglu = false;
   task.x_divisor = 1;
   task.starts_late = false;
   task.tiles_there = true;
-  set_input(task, weights.down, inner_);
+  set_input(task, weights.down, inner_, down_order);
   linear(task, stream);
   tap(taps::kExpertInner, inner_, rows_, int64_t{slots} * shape_.expert_width);
 }

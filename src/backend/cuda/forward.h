@@ -61,7 +61,7 @@ struct StepImage {
 // Where a forward keeps its activations: bf16 unless float.
 struct ForwardBuffers {
   std::byte* device_image_ = nullptr;
-  uint8_t* grid_ = nullptr;  // e4m3
+  uint8_t* grid_ = nullptr;  // e4m3, or f16 of GridOrder::kFragments
   uint16_t *h_ = nullptr, *norm_ = nullptr, *q_ = nullptr, *q_turned_ = nullptr, *k_ = nullptr,
            *k_normed_ = nullptr, *k_turned_ = nullptr, *v_ = nullptr, *attn_ = nullptr, *out_ = nullptr,
            *inner_ = nullptr, *expert_out_ = nullptr, *final_ = nullptr;
@@ -120,10 +120,12 @@ class Forward : private ForwardBuffers {
   void embed_rows();
   bool sharded() const { return weights_.shard().layout.tp > 1; }
   void join(const ResidualTask& task);
-  ResidualTask norm_task(const float* norm, const Matrix& reader) const;
+  ResidualTask norm_task(const float* norm, const Matrix& reader, GridOrder order) const;
   bool quantises(const Matrix& weight) const;
-  void set_input(LinearTask& task, const Matrix& weight, const uint16_t* x) const;
-  void quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows);
+  GridOrder order_for(const Matrix& weight, int32_t columns, bool of_experts) const;
+  int32_t expert_tile() const;
+  void set_input(LinearTask& task, const Matrix& weight, const uint16_t* x, GridOrder order) const;
+  void quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows, GridOrder order);
   void tap(std::string_view name, const uint16_t* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const float* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const int32_t* values, int64_t rows, int64_t width);

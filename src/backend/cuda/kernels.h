@@ -19,9 +19,16 @@ inline constexpr int32_t kLeafKeys = 128;  // keys of one leaf of the attention'
 
 enum class WeightKind : uint8_t { kE4m3, kBf16, kF32 };
 
+// How the quantised values of rows lie.
+enum class GridOrder : uint8_t {
+  kCodes,     // e4m3
+  kFragments  // f16, each 64 columns in the order of wgmma's operands (see fragment_word in bf16.cuh)
+};
+
 // One weight, or the same weight of all experts of a layer one after the other. [out, in] row-major, or
-// packed: tiles of 16 rows, of each its chains of kScaleCols columns one after the other, row-major inside.
-// So what is read at once lies together.
+// packed: tiles of 16 rows, of each its chains of kScaleCols columns one after the other, row-major inside,
+// the 16-byte pieces of odd rows in the order 4 to 7, 0 to 3. So what is read at once lies together, and as
+// shared memory wants it (mma.cuh, swizzled).
 struct Matrix {
   const void* data = nullptr;
   const float* scales = nullptr;  // kE4m3: [blocks of rows, scale_cols()]
@@ -66,9 +73,10 @@ struct LinearTask {
   // outputs[0] is the gate, outputs[1] up, alike in shape: bf16(silu(gate) * up) of their bf16 values goes to
   // outputs[0]. Not with kF32.
   bool swiglu = false;
-  const void* x = nullptr;          // [*, in] bf16; with x_scales: e4m3
+  const void* x = nullptr;          // [*, in] bf16; with x_scales: quantised, in `order`
   const float* x_scales = nullptr;  // w8a8: [*, scale_cols()]; nullptr: 1
-  int32_t rows = 0;                 // rows of y; with tiles: an upper bound of parts
+  GridOrder order = GridOrder::kCodes;
+  int32_t rows = 0;  // rows of y; with tiles: an upper bound of parts
   // Experts: tile i multiplies rows x[parts[j] / x_divisor] into y[parts[j]].
   const PartTile* tiles = nullptr;
   const int32_t* tile_count = nullptr;
@@ -91,6 +99,9 @@ void linear(const LinearTask& task, StreamHandle stream);
 // Columns of a tile that linear() uses for `parts` routed rows over `experts`: what group_parts must be
 // given.
 int32_t tile_rows(int64_t parts, int32_t experts);
+// The order that linear() wants of quantised rows for this weight: many rows go to wgmma. `columns`: the
+// rows, or, of experts, tile_rows().
+GridOrder grid_order(const Matrix& weight, int32_t columns, bool of_experts);
 
 // out[i] = the table's row of tokens[i]. The table lies in parts, one after the other, on one device or more.
 struct EmbedTask {
@@ -126,6 +137,7 @@ struct ResidualTask {
   // As quantise() of out; nullptr: none.
   uint8_t* grid = nullptr;
   float* scales = nullptr;
+  GridOrder order = GridOrder::kCodes;
 };
 void residual_norm(const ResidualTask& task, StreamHandle stream);
 // The same over ranks: y is the sum over ranks, in their order, of fp32 values that each holds a part of;
@@ -156,9 +168,10 @@ struct QuantiseTask {
   const uint16_t* x = nullptr;  // [rows, width]
   int32_t rows = 0;
   int32_t width = 0;
-  int32_t lead = 0;         // columns of the first group that another rank holds
-  uint8_t* out = nullptr;   // [rows, width]
-  float* scales = nullptr;  // [rows, groups]
+  int32_t lead = 0;                     // columns of the first group that another rank holds
+  uint8_t* out = nullptr;               // [rows, width]
+  float* scales = nullptr;              // [rows, groups]
+  GridOrder order = GridOrder::kCodes;  // kFragments: `lead` is 0, `width` a multiple of kScaleCols
   // Ranks that hold `width` columns each, in order: a group that is cut takes its amax over them.
   PeerView peers;
 };
@@ -228,6 +241,7 @@ struct AttentionTask {
   // As quantise() of out; nullptr: none.
   uint8_t* grid = nullptr;
   float* scales = nullptr;
+  GridOrder order = GridOrder::kCodes;
 };
 inline constexpr int32_t kPartialFloats = kHeadDim + 2;
 int32_t wide_rows(int32_t group);  // query heads of a KV head, at most 8

@@ -20,6 +20,7 @@
 #include "backend/cuda/bf16.cuh"
 #include "backend/cuda/kernels.h"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/linear_forms.h"
 #include "backend/cuda/linear_ring.cuh"
 #include "backend/cuda/mma.cuh"
 
@@ -234,121 +235,6 @@ __global__ void __launch_bounds__((Layout<kKind, kQuantised, kTiles, kSplit, kDe
   }
 }
 
-// fp32 weights, for the router: a CTA kFeatures features and kRows rows; a lane 4 columns at a time, warps
-// take turns. kTurns of them are loaded at once.
-constexpr int kF32Warps = 8;
-constexpr int kF32Threads = kF32Warps * 32;
-constexpr int kF32TurnColumns = kF32Warps * 128;
-
-// Of 32 values of every lane: lane l gets the sum over lanes of value l. The tree is that of a butterfly of
-// one value.
-template <int kHalf>
-__device__ inline void sum_step(float (&values)[32]) {
-  const bool upper = (threadIdx.x & kHalf) != 0;
-#pragma unroll
-  for (int i = 0; i < kHalf; ++i) {
-    const float send = upper ? values[i] : values[i + kHalf], keep = upper ? values[i + kHalf] : values[i];
-    values[i] = keep + __shfl_xor_sync(0xFFFFFFFFu, send, kHalf);
-  }
-}
-__device__ inline float sum_of_lanes(float (&values)[32]) {
-  sum_step<16>(values);
-  sum_step<8>(values);
-  sum_step<4>(values);
-  sum_step<2>(values);
-  sum_step<1>(values);
-  return values[0];
-}
-
-template <int kRows, int kFeatures, int kTurns>
-__global__ void __launch_bounds__(kF32Threads) linear_f32_kernel(const __grid_constant__ LinearTask task) {
-  uint64_t* const stamp = begin_launch();
-  constexpr int kValues = kFeatures * kRows;
-  __shared__ float partial[kF32Warps][kValues];
-  const LinearOutput& output = task.outputs[0];
-  const Matrix& w = output.weight;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int feature_begin = blockIdx.x * kFeatures, row_begin = blockIdx.y * kRows;
-  float4 a[kTurns][kFeatures];
-  const auto load_weights = [&](int begin) {
-#pragma unroll
-    for (int turn = 0; turn < kTurns; ++turn)
-#pragma unroll
-      for (int f = 0; f < kFeatures; ++f) {
-        const int k = begin + turn * kF32TurnColumns;
-        const int64_t feature = min(feature_begin + f, w.out - 1);
-        a[turn][f] = k < w.in ? __ldg(reinterpret_cast<const float4*>(static_cast<const float*>(w.data) +
-                                                                      feature * w.in + k))
-                              : float4{};
-      }
-  };
-  const int own = warp * 128 + lane * 4;
-  load_weights(own);
-  wait_for_previous(stamp);
-  float sum[kFeatures][kRows] = {};
-#pragma unroll 1
-  for (int begin = own; begin < w.in; begin += kTurns * kF32TurnColumns) {
-    if (begin != own) load_weights(begin);
-    uint2 x[kTurns][kRows];
-#pragma unroll
-    for (int turn = 0; turn < kTurns; ++turn)
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        const int k = begin + turn * kF32TurnColumns;
-        const int64_t row = min(row_begin + r, task.rows - 1);
-        x[turn][r] =
-            k < w.in ? *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(task.x) + row * w.in + k)
-                     : uint2{};
-      }
-#pragma unroll
-    for (int turn = 0; turn < kTurns; ++turn)
-#pragma unroll
-      for (int f = 0; f < kFeatures; ++f)
-#pragma unroll
-        for (int r = 0; r < kRows; ++r) {
-          sum[f][r] = __fmaf_rn(a[turn][f].x, widen_low(x[turn][r].x), sum[f][r]);
-          sum[f][r] = __fmaf_rn(a[turn][f].y, widen_high(x[turn][r].x), sum[f][r]);
-          sum[f][r] = __fmaf_rn(a[turn][f].z, widen_low(x[turn][r].y), sum[f][r]);
-          sum[f][r] = __fmaf_rn(a[turn][f].w, widen_high(x[turn][r].y), sum[f][r]);
-        }
-  }
-#pragma unroll
-  for (int first = 0; first < kValues; first += 32) {
-    float values[32];
-#pragma unroll
-    for (int i = 0; i < 32; ++i)
-      values[i] = first + i < kValues ? sum[(first + i) / kRows][(first + i) % kRows] : 0.0f;
-    const float value = sum_of_lanes(values);
-    if (first + lane < kValues) partial[warp][first + lane] = value;
-  }
-  __syncthreads();
-  if (static_cast<int>(threadIdx.x) >= kValues) return;
-  const int f = threadIdx.x / kRows, r = threadIdx.x % kRows;
-  float value = 0;
-#pragma unroll
-  for (int part = 0; part < kF32Warps; ++part) value += partial[part][threadIdx.x];
-  if (row_begin + r < task.rows) store(output, feature_begin + f, row_begin + r, value);
-}
-
-template <int kRows, int kFeatures, int kTurns>
-void launch_f32(const LinearTask& task, StreamHandle stream) {
-  const dim3 grid((task.outputs[0].weight.out + kFeatures - 1) / kFeatures, (task.rows + kRows - 1) / kRows);
-  launch_kernel<linear_f32_kernel<kRows, kFeatures, kTurns>>("linear_f32", grid, kF32Threads, 0, stream,
-                                                             task);
-}
-
-// Few rows: the latency of loads counts, and the published width is 3 turns. Many: how often x and the
-// weights are read.
-void choose_f32(const LinearTask& task, StreamHandle stream) {
-  if (task.rows == 1) {
-    launch_f32<1, 4, 3>(task, stream);
-  } else if (task.rows <= 32) {
-    launch_f32<8, 4, 3>(task, stream);
-  } else {
-    launch_f32<16, 8, 1>(task, stream);
-  }
-}
-
 template <WeightKind kKind, bool kQuantised, int kTiles, bool kSplit, bool kDeep>
 void launch(const LinearTask& given, StreamHandle stream) {
   using L = Layout<kKind, kQuantised, kTiles, kSplit, kDeep>;
@@ -410,14 +296,24 @@ void choose(const LinearTask& task, StreamHandle stream) {
 
 int32_t tile_rows(int64_t parts, int32_t experts) {
   const int64_t each = parts / experts;  // so that few experts have more than a tile
-  return each <= 1 ? 8 : each <= 8 ? 16 : each <= 20 ? 32 : each <= 40 || !is_roomy() ? 64 : 128;
+  return each <= 1 ? 8 : each <= 8 ? 16 : each <= 20 ? 32 : each <= 40 || !is_roomy() ? 64 : kWideColumns;
+}
+
+GridOrder grid_order(const Matrix& weight, int32_t columns, bool of_experts) {
+  // Fewer rows are bound by latencies that the ring hides better.
+  constexpr int32_t kDenseRows = 65, kTileRows = 32;
+  const bool fits = weight.kind == WeightKind::kE4m3 && weight.packed;
+  return fits && columns >= (of_experts ? kTileRows : kDenseRows) && has_linear_wide() ? GridOrder::kFragments
+                                                                                       : GridOrder::kCodes;
 }
 
 void linear(const LinearTask& task, StreamHandle stream) {
   if (task.rows == 0) return;
   const WeightKind kind = task.outputs[0].weight.kind;
   if (kind == WeightKind::kF32) {
-    choose_f32(task, stream);
+    linear_f32(task, stream);
+  } else if (task.order == GridOrder::kFragments) {
+    linear_wide(task, stream);
   } else if (kind == WeightKind::kE4m3) {
     if (task.x_scales != nullptr) {
       choose<WeightKind::kE4m3, true>(task, stream);

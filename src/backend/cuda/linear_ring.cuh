@@ -270,8 +270,10 @@ class Loader {
       const int64_t at =
           packed ? feature / kFeatures * kFeatures * row_bytes + feature % kFeatures * L::kRowBytes
                  : feature * row_bytes;
+      const int chunk =
+          thread % L::kRowChunks ^ (packed ? (row & 1) * 4 : 0);  // items begin at even features
       return static_cast<const char*>(w.data) + item.tile.expert * w.expert_elements() * L::kElementBytes +
-             at + thread % L::kRowChunks * 16 - cut;
+             at + chunk * 16 - cut;
     };
     if (!L::kSplit) {
       lower_ = place(first.weight, first_row);
@@ -384,6 +386,11 @@ __device__ inline float swiglu(float gate_sum, float up_sum) {
   return gate / (1.0f + expf(-gate)) * up;
 }
 
+// Of two bf16 values each.
+__device__ inline uint32_t swiglu_pair(uint32_t gates, uint32_t ups) {
+  return narrow_pair(swiglu(widen_low(gates), widen_low(ups)), swiglu(widen_high(gates), widen_high(ups)));
+}
+
 __device__ inline void store(const LinearOutput& output, int feature, int64_t row, float value) {
   if (feature >= output.weight.out) return;
   if (output.y_bf16 != nullptr) {
@@ -489,11 +496,8 @@ __device__ inline void store_wide(const LinearTask& task, const Item& item,
       uint4 bits = *reinterpret_cast<const uint4*>(from);
       if (task.swiglu) {
         const uint4 ups = *reinterpret_cast<const uint4*>(from + features);
-        const auto both = [](uint32_t gate, uint32_t up) {
-          return narrow_pair(swiglu(widen_low(gate), widen_low(up)),
-                             swiglu(widen_high(gate), widen_high(up)));
-        };
-        bits = {both(bits.x, ups.x), both(bits.y, ups.y), both(bits.z, ups.z), both(bits.w, ups.w)};
+        bits = {swiglu_pair(bits.x, ups.x), swiglu_pair(bits.y, ups.y), swiglu_pair(bits.z, ups.z),
+                swiglu_pair(bits.w, ups.w)};
       }
       const int64_t row = y_row(task, item.tile, pass * L::kPassColumns + column);
       *reinterpret_cast<uint4*>(output.y_bf16 + row * output.y_stride + item.feature + feature) = bits;

@@ -133,7 +133,7 @@ __device__ inline void residual_row(const ResidualTask& task, const NormWeights<
     }
     if (task.grid == nullptr) continue;
     const float scale = quantisation_scale(warp_amax(value));
-    if (i < quads) reinterpret_cast<uint32_t*>(task.grid)[row * quads + i] = quantised_quad(value.at, scale);
+    if (i < quads) store_quantised(task.grid, task.order, row * quads + i, quantised_quad(value.at, scale));
     if (threadIdx.x % 32 == 0) task.scales[row * groups + group] = scale;
   }
 }
