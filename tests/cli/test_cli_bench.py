@@ -320,3 +320,4 @@ def test_the_front_end_is_measured_without_a_model(tmp_path):
     assert [(r["streams"], r["requests"], r["failed"]) for r in records] == [(1, 40, 0), (20, 40, 0)]
     assert all(abs(r["tokens"] - 40 * 128) <= 20 for r in records)
     refused("bench", "frontend", "--streams", "0", code=2, says=["--streams"])
+    refused("bench", "frontend", "--answer-tokens", "1", code=2, says=["--answer-tokens", "at least", "found 1"])

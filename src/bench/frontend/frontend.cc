@@ -193,6 +193,9 @@ std::vector<tokenizer::TokenId> frontend_answer(const tokenizer::Tokenizer& toke
       true);
   const std::vector<tokenizer::TokenId> thought =
       tokenizer.encode("The user asks for the weather in Paris, so the tool has to be called. ", false);
+  if (tokens <= std::ssize(end))
+    throw UsageError("--answer-tokens: expected at least {}, for a thought, the text and a call; found {}",
+                     std::ssize(end) + 1, tokens);
   std::vector<tokenizer::TokenId> out;
   while (std::ssize(out) + std::ssize(end) < tokens) out.push_back(thought[out.size() % thought.size()]);
   out.insert(out.end(), end.begin(), end.end());
