@@ -25,15 +25,12 @@ namespace minimax::backend::cuda {
 namespace {
 
 constexpr int kRows = 128;  // of weights of an item
-constexpr int kTiles = kWideColumns / 8;
 constexpr int kStages = 4;
 constexpr int kCopiers = 128, kMultipliers = 256, kWideThreads = kCopiers + kMultipliers;
-constexpr int kCopierRegisters = 56, kMultiplierRegisters = 224;
 
 // A stage: weights [128 rows][a chain], x [half of the chain][columns][64], scales [8 tiles of
 // features][columns].
 constexpr int kWeightBytes = kRows * kScaleCols;
-constexpr int kPieceBytes = kTileRows * kScaleCols;  // of weights that lie together
 constexpr int kXHalfBytes = kWideColumns * 128;
 constexpr int kScaleOffset = kWeightBytes + 2 * kXHalfBytes;
 constexpr int kStageBytes = (kScaleOffset + 4 * (kFeatureTiles + kWideColumns) + 1023) / 1024 * 1024;
@@ -61,6 +58,13 @@ constexpr int kWideSharedBytes = kBarrierOffset + 2 * kStages * 8;
 static_assert(kWideSharedBytes <= kSharedBytesRoomy && kItemOffset % 16 == 0 && kBarrierOffset % 8 == 0);
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+constexpr int kTiles = kWideColumns / 8;
+constexpr int kPieceBytes = kTileRows * kScaleCols;  // of weights that lie together
+// Together at most what the launch reserves for kWideThreads: setmaxnreg waits for registers that never come.
+constexpr int kCopierRegisters = 56, kMultiplierRegisters = 224;
+static_assert(kCopiers * kCopierRegisters + kMultipliers * kMultiplierRegisters <=
+              65536 / kWideThreads / 8 * 8 * kWideThreads);
 
 __device__ inline void barrier_init(uint32_t barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n" ::"r"(barrier), "r"(arrivals) : "memory");
