@@ -8,6 +8,8 @@
 // weights and x pass through a ring in shared memory filled by cp.async, which runs ahead across the items:
 // the loads of the next item are under way while the last chains of this one are multiplied.
 //
+// fp32 weights and many quantised rows have kernels of their own (linear_forms.h), with the same trees.
+//
 // Two forms of the same tree: kSplit gives the 4 segments of K to 2 of the 8 tiles of features each (fewer
 // features an item: more items), else the segments run one after the other.
 //
