@@ -196,6 +196,17 @@ TEST(Parser, ValuesAreKeptVerbatimAndEscaped) {
 }
 
 // vLLM #39567, #39599: the words none and nil are no null.
+// Each name once: what a client reads must not depend on which of two its parser keeps.
+TEST(Parser, OfAParameterThatComesTwiceTheFirstCounts) {
+  const std::string text =
+      "</think><minimax:tool_call><invoke name=\"write\"><parameter name=\"path\">a</parameter>"
+      "<parameter name=\"lines\">[1]</parameter><parameter name=\"path\">b</parameter>"
+      "<parameter name=\"lines\">[2]</parameter><parameter name=\"text\">c</parameter></invoke>"
+      "</minimax:tool_call>";
+  EXPECT_EQ(parse_pieces(with_tools(), {text}).calls,
+            (std::vector<Call>{{"write", R"({"path": "a", "lines": [1], "text": "c"})"}}));
+}
+
 TEST(Parser, NoneStaysAString) {
   EXPECT_EQ(parse(with_tools(), "</think>" + block(weather("none"))).calls[0].arguments,
             R"({"city": "none"})");

@@ -131,7 +131,7 @@ void ToolBlock::begin_call(std::string name, ParsedDelta& delta) {
   muted_ =
       options_.mute_all || (options_.single_call && next_index_ > 0) || (tool_ == nullptr && !tools.empty());
   state_ = State::kInCall;
-  values_ = 0;
+  named_.clear();
   if (muted_) return;
   index_ = next_index_++;
   ToolCallDelta& call = delta_of(delta);
@@ -154,8 +154,10 @@ void ToolBlock::begin_value(std::string name, ParsedDelta& delta) {
   newline_.clear();
   state_ = State::kInValue;
   if (muted_) return;
+  repeated_ = !named_.insert(name).second;
+  if (repeated_) return;
   std::string& out = delta_of(delta).arguments;
-  out += values_++ == 0 ? "{" : ", ";
+  out += named_.size() == 1 ? "{" : ", ";
   append_json_string(out, name);
   out += ": ";
   if (streams_) out += '"';
@@ -173,7 +175,7 @@ void ToolBlock::value_text(std::string_view text, ParsedDelta& delta) {
 }
 
 void ToolBlock::append_value(std::string_view text, ParsedDelta& delta) {
-  if (text.empty() || muted_) return;
+  if (text.empty() || muted_ || repeated_) return;
   if (streams_) {
     append_json_escaped(delta_of(delta).arguments, text);
   } else {
@@ -184,7 +186,7 @@ void ToolBlock::append_value(std::string_view text, ParsedDelta& delta) {
 void ToolBlock::end_value(ParsedDelta& delta) {
   newline_.clear();
   state_ = State::kInCall;
-  if (muted_) return;
+  if (muted_ || repeated_) return;
   std::string& out = delta_of(delta).arguments;
   if (streams_) {
     out += '"';
@@ -198,7 +200,7 @@ void ToolBlock::end_call(ParsedDelta& delta) {
   call_ended_ = true;
   if (muted_) return;
   ToolCallDelta& call = delta_of(delta);
-  call.arguments += values_ == 0 ? "{}" : "}";
+  call.arguments += named_.empty() ? "{}" : "}";
   call.ends = true;
 }
 

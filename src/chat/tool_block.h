@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "chat/parse.h"
@@ -56,8 +57,9 @@ class ToolBlock {
   bool muted_ = false;
   const Tool* tool_ = nullptr;
   int32_t index_ = 0, next_index_ = 0;
-  int32_t values_ = 0;
+  std::unordered_set<std::string> named_;  // parameters so far
   // The open value.
+  bool repeated_ = false;  // its parameter had one before, which may have been sent: this one says nothing
   bool streams_ = false;
   const Json* schema_ = nullptr;
   std::string value_;    // of a value that is not streamed
