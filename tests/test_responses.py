@@ -48,6 +48,24 @@ def test_a_tool_is_called_and_its_result_answered(client):
     assert third.usage.input_tokens > second.usage.input_tokens
 
 
+def test_what_a_call_nests_can_be_sent_back(client):
+    """Deeper than a request may be, it stays text; it once ended the server."""
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "array"}}}}
+    for depth in (57, 58, 64, 129, 400):
+        text = f'<minimax:tool_call><invoke name="f"><parameter name="a">{"[" * depth}{"]" * depth}</parameter></invoke></minimax:tool_call>'
+        first = ask(client, tools=[tool], extra_body={"structured_outputs": {"choice": [text]}})
+        call = next(item for item in first.output if item.type == "function_call")
+        assert isinstance(json.loads(call.arguments)["a"], list if depth <= 57 else str)
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "done"}
+        for more in ({"input": [result], "previous_response_id": first.id},
+                     {"input": [{"role": "user", "content": QUESTION}, *[item.model_dump(exclude_none=True) for item in first.output], result]}):
+            assert ask(client, tools=[tool], max_output_tokens=1, **more).status == "incomplete"
+        block = {"type": "tool_use", "id": "1", "name": "f", "input": json.loads(call.arguments)}
+        message = {"messages": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": [block]},
+                                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]}], "max_tokens": 1}
+        assert httpx.post(f"{client.base_url}messages", json=message).status_code == 200
+
+
 def test_usage_counts_cached_and_reasoning_tokens(client):
     ask(client, tools=WEATHER)
     usage = ask(client, tools=WEATHER).usage

@@ -13,9 +13,6 @@ Event event(std::string_view type, Json members) {
   return {type, to_string(out)};
 }
 
-// A value as deep as the parser takes one, inside the object of all arguments.
-constexpr JsonLimits kArgumentsLimits{2 * JsonLimits{}.depth_max};
-
 // The digits of the parser's "call_..." after the prefix that clients of this API know.
 std::string tool_use_id(const std::string& call_id) {
   const size_t digits = call_id.find('_');
@@ -98,7 +95,7 @@ void MessageBlocks::close(std::vector<Event>& events) {
       break;
     case Kind::kToolUse: {
       // The parser closes what was cut off, so the arguments are always an object.
-      Result<Json> input = parse_json(text_.empty() ? "{}" : text_, kArgumentsLimits);
+      Result<Json> input = parse_json(text_.empty() ? "{}" : text_);
       CHECK(input.ok());
       block_.set("input", std::move(*input));
       break;

@@ -15,9 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 3> kTextTypes{"input_text", "output_text", "text"};
 constexpr std::array<std::string_view, 2> kReasoningTypes{"reasoning_text", "text"};
 
-// An answer's own arguments hold a value as deep as the parser takes one, inside the object of all of them.
-constexpr JsonLimits kArgumentsLimits{2 * JsonLimits{}.depth_max};
-
 class Items {
  public:
   Status add(const Json& item, const std::string& place);
@@ -116,7 +113,7 @@ Status Items::add_call(const Json& item, const std::string& place) {
   if (!name || name->empty()) fields.fail("name", place + " has no name.");
   if (!arguments) fields.fail("arguments", place + " has no arguments.");
   if (!fields.ok()) return fields.failure();
-  const Result<Json> parsed = parse_json(arguments->empty() ? "{}" : *arguments, kArgumentsLimits);
+  const Result<Json> parsed = parse_json(arguments->empty() ? "{}" : *arguments);
   if (!parsed.ok() || !parsed->is_object()) {
     return invalid(place + ".arguments must hold a JSON object.", place + ".arguments");
   }

@@ -106,7 +106,7 @@ class SlowParser {
   }
 
   bool parse_value(Json& out, size_t depth) {
-    if (depth > depth_max_) return error("is nested too deeply");
+    if (depth > depth_max_) return error("is nested deeper than its limit (depth_max)");
     skip_space();
     if (at_ >= text_.size()) return error("ends too early");
     switch (text_[at_]) {
@@ -368,7 +368,7 @@ Result<Json> parse_json(std::string_view text, const JsonLimits& limits) {
       case Walk::kOk:
         return value;
       case Walk::kTooDeep:
-        return invalid(fmt::format("JSON is nested deeper than {} levels.", limits.depth_max));
+        return invalid(fmt::format("JSON is nested deeper than {} levels (depth_max).", limits.depth_max));
       case Walk::kSlow:
         break;
     }

@@ -9,7 +9,10 @@ namespace {
 
 constexpr int kSchemaDepthMax = 16;
 constexpr int kSchemasMax = 4096;  // looked at for one question about a schema
-constexpr JsonLimits kValueLimits{.depth_max = 128};
+// A client sends the answer's values back: with what Messages puts around them (body, messages, message,
+// content, block, input) they must be within the depth of a request.
+constexpr size_t kValueDepthMax = JsonLimits{}.depth_max - 8;
+static_assert(kSchemaDepthMax < kValueDepthMax);
 
 uint8_t type_bit(std::string_view name) {
   std::string lower(name);
@@ -136,6 +139,11 @@ const Json* member_schema(const Json& schema, const Json& root, std::string_view
 
 Json coerce_text(std::string_view text, const Json& schema, const Json& root, int depth);
 
+// `depth`: of what stands around the value. One that nests deeper stays the text that it is.
+Result<Json> parse_value(std::string_view text, int depth) {
+  return parse_json(text, {.depth_max = kValueDepthMax - static_cast<size_t>(depth)});
+}
+
 Json coerce_inside(Json value, const Json& schema, const Json& root, int depth) {
   if (depth > kSchemaDepthMax) return value;
   if (value.is_string()) {
@@ -178,7 +186,7 @@ Json coerce_text(std::string_view text, const Json& schema, const Json& root, in
     if (equals_ignoring_case(bare, "false") || bare == "0") return false;
   }
   if (types.has(TypeSet::kObject) || types.has(TypeSet::kArray)) {
-    const Result<Json> value = parse_json(bare, kValueLimits);
+    const Result<Json> value = parse_value(bare, depth);
     if (value.ok() && ((value->is_object() && types.has(TypeSet::kObject)) ||
                        (value->is_array() && types.has(TypeSet::kArray)))) {
       return coerce_inside(*value, schema, root, depth + 1);
@@ -186,7 +194,7 @@ Json coerce_text(std::string_view text, const Json& schema, const Json& root, in
   }
   if (types.has(TypeSet::kString)) return Json(text);
   // The text fits no type of the schema: what it is by itself, else what the model wrote.
-  const Result<Json> value = parse_json(bare, kValueLimits);
+  const Result<Json> value = parse_value(bare, depth);
   return value.ok() ? *value : Json(text);
 }
 

@@ -109,6 +109,18 @@ TEST(Coerce, ReferencesThatMultiplyAreBounded) {
   EXPECT_EQ(to_string(coerce("5", *parse_json(R"({"$ref":"#/$defs/d0"})"), *root)), "\"5\"");
 }
 
+// What is handed out must be readable again, inside the object of all arguments and inside a request.
+TEST(Coerce, ValuesTooDeepForARequestStayText) {
+  const Json array = *parse_json(R"({"type":"array","items":{"type":"array"}})");
+  const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  const size_t most = JsonLimits{}.depth_max - 7;  // the innermost list is empty: a level of its own
+  EXPECT_TRUE(coerce(nested(most), array).is_array());
+  EXPECT_EQ(coerce(nested(most + 1), array), Json(nested(most + 1)));
+  // A text inside the value that holds a value itself, as its schema has it.
+  const Json twice = coerce("[\"" + nested(most) + "\"]", array);
+  EXPECT_TRUE(parse_json("{\"a\": " + to_string(twice) + "}").ok());
+}
+
 TEST(Coerce, DeepSchemasAndValuesAreBounded) {
   std::string schema = R"({"type":"integer"})";
   for (int i = 0; i < 50; ++i) schema = R"({"anyOf":[)" + schema + "]}";
