@@ -45,7 +45,7 @@ class Responses {
   Metrics& metrics_;
   Begin begin_;
   ResponseStore store_;
-  BackgroundRunner background_;
+  BackgroundRunner background_{store_};
 };
 
 }  // namespace minimax::api

@@ -1,9 +1,11 @@
 #include "api/responses_background.h"
 
+#include "base/clock.h"
+
 namespace minimax::api {
 
-BackgroundRunner::BackgroundRunner()
-    : queue_(std::make_shared<Queue>()), thread_([queue = queue_] { run(*queue); }) {}
+BackgroundRunner::BackgroundRunner(ResponseStore& store)
+    : queue_(std::make_shared<Queue>()), thread_([queue = queue_, &store] { run(*queue, store); }) {}
 
 BackgroundRunner::~BackgroundRunner() {
   {
@@ -36,7 +38,7 @@ void BackgroundRunner::wake(const std::shared_ptr<StoredResponse>& response) con
   queue_->push(response, *response->woken);
 }
 
-void BackgroundRunner::run(Queue& queue) {
+void BackgroundRunner::run(Queue& queue, ResponseStore& store) {
   std::unique_lock lock(queue.mutex);
   while (true) {
     queue.changed.wait(lock, [&] { return queue.stop || !queue.woken.empty(); });
@@ -46,7 +48,7 @@ void BackgroundRunner::run(Queue& queue) {
     lock.unlock();
     if (const std::shared_ptr<StoredResponse> response = next.lock()) {
       *response->woken = false;
-      response->advance();
+      if (!response->advance()) store.ended(response->id(), now_us());
     }
     lock.lock();
   }

@@ -15,7 +15,8 @@ namespace minimax::api {
 
 class BackgroundRunner {
  public:
-  BackgroundRunner();
+  // The store, which outlives this, is told of responses that end.
+  explicit BackgroundRunner(ResponseStore& store);
   // Ends the thread. Responses that still run stay as they are.
   ~BackgroundRunner();
 
@@ -32,7 +33,7 @@ class BackgroundRunner {
     bool stop = false;
     void push(const std::weak_ptr<StoredResponse>& response, std::atomic<bool>& waits);
   };
-  static void run(Queue& queue);
+  static void run(Queue& queue, ResponseStore& store);
 
   std::shared_ptr<Queue> queue_;
   std::thread thread_;

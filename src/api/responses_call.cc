@@ -12,7 +12,7 @@ bool ResponsesCall::poll(std::vector<Event>& events) {
   if (stored_) stored_->keep_events(std::span(out).subspan(before));
   unsent_.clear();
   if (!more && stored_) {
-    stored_->finish(*run_);
+    stored_->finish(end_of(*run_));
     store_.put(std::exchange(stored_, nullptr), now_us());
   }
   return more;

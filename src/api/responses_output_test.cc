@@ -77,6 +77,64 @@ TEST(ResponsesStoreTest, WhatRunsOrIsReadStaysAndAgeIsCounted) {
   EXPECT_EQ(store.bytes(), 0);
 }
 
+void put_ended(ResponseStore& store, const std::string& id, size_t bytes, int64_t now_us) {
+  std::shared_ptr<StoredResponse> response = stored(store, id);
+  response->finish({std::string(bytes, 'x'), Json::Array{}});
+  store.put(std::move(response), now_us);
+}
+
+TEST(ResponsesStoreTest, WhatRunsTakesNoneOfTheBudgetUntilItEnds) {
+  ResponseStore store({10'000, 3600});
+  put_ended(store, "old", 1000, 0);
+  put_ended(store, "new", 1000, 1);
+  const std::shared_ptr<StoredResponse> running = stored(store, "running");
+  store.put(running, 2);
+  running->keep_events(std::vector<Event>{Event(std::string(6000, 'e'))});
+  EXPECT_NE(store.find("old", 3), nullptr);
+  EXPECT_NE(store.find("new", 4), nullptr);
+  running->finish({"{}", Json::Array{}});
+  store.ended("running", 5);
+  EXPECT_LE(store.bytes(), 10'000);
+  EXPECT_EQ(store.find("old", 6), nullptr) << "used longest ago";
+  EXPECT_NE(store.find("new", 6), nullptr);
+  EXPECT_NE(store.find("running", 6), nullptr);
+}
+
+TEST(ResponsesStoreTest, TheAgeOfWhatRanIsCountedFromItsEnd) {
+  ResponseStore store({10'000, 10});
+  const std::shared_ptr<StoredResponse> running = stored(store, "a");
+  store.put(running, 0);
+  running->finish({"{}", Json::Array{}});
+  store.ended("a", 100'000'000);
+  EXPECT_NE(store.find("a", 105'000'000), nullptr);
+  EXPECT_EQ(store.find("a", 116'000'000), nullptr);
+}
+
+TEST(ResponsesStoreTest, OneBeyondTheBudgetPushesNoOtherOut) {
+  ResponseStore store({10'000, 3600});
+  put_ended(store, "small", 1000, 0);
+  put_ended(store, "large", 20'000, 1);
+  EXPECT_EQ(store.find("large", 2), nullptr);
+  EXPECT_NE(store.find("small", 2), nullptr);
+  // In the background it is there as long as someone asks for it: its client has seen nothing of it yet.
+  const std::shared_ptr<StoredResponse> running = stored(store, "running");
+  store.put(running, 3);
+  running->finish({std::string(20'000, 'x'), Json::Array{}});
+  store.ended("running", 4);
+  EXPECT_NE(store.find("small", 5), nullptr);
+  EXPECT_NE(store.find("running", 6), nullptr);
+}
+
+TEST(ResponsesStoreTest, WhatIsAskedForIsTheLastToGo) {
+  ResponseStore store({10'000, 3600});
+  put_ended(store, "a", 3000, 0);
+  const std::shared_ptr<StoredResponse> running = stored(store, "b");
+  store.put(running, 1);
+  put_ended(store, "c", 3000, 2);
+  running->finish({std::string(3000, 'x'), Json::Array{}});  // beyond the budget now, and nobody has looked
+  EXPECT_NE(store.find("a", 3), nullptr);
+}
+
 TEST(ResponsesStoreTest, BytesAreHeldAsLongAsSomeoneHoldsThem) {
   const auto total = std::make_shared<std::atomic<int64_t>>(0);
   {

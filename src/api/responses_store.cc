@@ -14,6 +14,15 @@ constexpr int64_t kEventBytes = 128;
 
 }  // namespace
 
+ResponseEnd end_of(const ResponseRun& run) {
+  ResponseEnd end{to_string(run.object()), {}};
+  if (run.status() != ResponseStatus::kCompleted && run.status() != ResponseStatus::kIncomplete) return end;
+  end.turn = run.wire().input.as_array();
+  const Json answer = run.answer_messages();
+  for (const Json& message : answer.as_array()) end.turn->push_back(message);
+  return end;
+}
+
 void StoredResponse::start(std::unique_ptr<ResponseRun> run) {
   const std::lock_guard lock(mutex_);
   CHECK(!run_ && body_.empty());
@@ -26,11 +35,9 @@ bool StoredResponse::advance() {
   {
     const std::lock_guard lock(mutex_);
     if (!run_) return false;
-    const size_t before = events_.size();
     more = run_->poll(events_);
-    hold_events(before);
     if (!more) {
-      keep(*run_);
+      keep(end_of(*run_));
       run_.reset();
     }
     for (const auto& [who, notify] : watchers_) watchers.push_back(notify);
@@ -49,15 +56,9 @@ bool StoredResponse::cancel() {
   return true;
 }
 
-void StoredResponse::hold_events(size_t begin) {
-  for (size_t i = begin; i < events_.size(); ++i) held_.add(std::ssize(events_[i].data) + kEventBytes);
-}
-
 void StoredResponse::keep_events(std::span<const Event> events) {
   const std::lock_guard lock(mutex_);
-  const size_t before = events_.size();
   events_.insert(events_.end(), events.begin(), events.end());
-  hold_events(before);
 }
 
 std::optional<Json> StoredResponse::item(const std::string& item_id) const {
@@ -71,19 +72,20 @@ std::optional<Json> StoredResponse::item(const std::string& item_id) const {
   return {};
 }
 
-void StoredResponse::finish(const ResponseRun& run) {
+void StoredResponse::finish(ResponseEnd end) {
   const std::lock_guard lock(mutex_);
-  keep(run);
+  keep(std::move(end));
 }
 
-void StoredResponse::keep(const ResponseRun& run) {
-  body_ = to_string(run.object());
-  held_.add(std::ssize(body_) + kEntryBytes);
-  if (run.status() != ResponseStatus::kCompleted && run.status() != ResponseStatus::kIncomplete) return;
+// Counted here and not before: what runs must not push out what is stored.
+void StoredResponse::keep(ResponseEnd end) {
+  body_ = std::move(end.body);
+  int64_t bytes = std::ssize(body_) + kEntryBytes;
+  for (const Event& event : events_) bytes += std::ssize(event.data) + kEventBytes;
+  held_.add(bytes);
+  if (!end.turn) return;
   auto turn = std::make_shared<ResponseTurn>(held_.total());
-  turn->messages = run.wire().input.as_array();
-  const Json answer = run.answer_messages();
-  for (const Json& message : answer.as_array()) turn->messages.push_back(message);
+  turn->messages = std::move(*end.turn);
   for (const Json& message : turn->messages) turn->held.add(std::ssize(to_string(message)));
   turn_ = std::move(turn);
 }
@@ -96,6 +98,11 @@ std::string StoredResponse::body() const {
 bool StoredResponse::ended() const {
   const std::lock_guard lock(mutex_);
   return !body_.empty();
+}
+
+int64_t StoredResponse::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return held_.bytes() + (turn_ ? turn_->held.bytes() : 0);
 }
 
 std::optional<ResponseHistory> StoredResponse::continued() const {
@@ -131,18 +138,27 @@ void ResponseStore::put(std::shared_ptr<StoredResponse> response, int64_t now_us
   const std::string id = response->id();
   CHECK(!index_.contains(id));
   entries_.push_back({std::move(response), now_us});
-  index_.emplace(id, std::prev(entries_.end()));
+  use(index_.emplace(id, std::prev(entries_.end())).first->second, now_us);
   evict(now_us);
 }
 
 std::shared_ptr<StoredResponse> ResponseStore::find(const std::string& id, int64_t now_us) {
   const std::lock_guard lock(mutex_);
-  evict(now_us);
   const auto found = index_.find(id);
-  if (found == index_.end()) return nullptr;
-  found->second->used_us = now_us;
-  entries_.splice(entries_.end(), entries_, found->second);
-  return found->second->response;
+  std::shared_ptr<StoredResponse> response;
+  if (found != index_.end() && !is_old(*found->second, now_us)) {
+    response = found->second->response;  // held: it does not go now
+    use(found->second, now_us);
+  }
+  evict(now_us);
+  return response;
+}
+
+void ResponseStore::ended(const std::string& id, int64_t now_us) {
+  const std::lock_guard lock(mutex_);
+  const auto found = index_.find(id);
+  if (found != index_.end()) use(found->second, now_us);
+  evict(now_us);
 }
 
 std::shared_ptr<StoredResponse> ResponseStore::remove(const std::string& id) {
@@ -161,14 +177,27 @@ void ResponseStore::clear() {
   entries_.clear();
 }
 
+// The one used last goes last; but of one that is beyond the budget alone the others have nothing to fear.
+void ResponseStore::use(Place place, int64_t now_us) {
+  place->used_us = now_us;
+  const bool fits = place->response->bytes() <= limits_.bytes_max;
+  entries_.splice(fits ? entries_.end() : entries_.begin(), entries_, place);
+}
+
+bool ResponseStore::is_old(const Entry& entry, int64_t now_us) const {
+  return now_us - entry.used_us > limits_.age_s_max * kMicroseconds && entry.response->ended();
+}
+
 // The messages of a turn that later ones continue live as long as these: evicting it gives the rest of its
 // bytes back. Those that continue it are later in the order of use.
 void ResponseStore::evict(int64_t now_us) {
+  int64_t in_use = 0;  // to no avail would the others go for these
   for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const bool old = now_us - entry->used_us > limits_.age_s_max * kMicroseconds;
-    if (!old && bytes() <= limits_.bytes_max) return;
+    if (bytes() - in_use <= limits_.bytes_max && now_us - entry->used_us <= limits_.age_s_max * kMicroseconds)
+      return;
     // Whoever reads it now holds it too; the next put or find looks again.
     if (!entry->response->ended() || entry->response.use_count() > 1) {
+      in_use += entry->response->bytes();
       ++entry;
       continue;
     }

@@ -32,6 +32,7 @@ class HeldBytes {
     bytes_ += bytes;
     *total_ += bytes;
   }
+  int64_t bytes() const { return bytes_; }
   const std::shared_ptr<std::atomic<int64_t>>& total() const { return total_; }
 
  private:
@@ -45,6 +46,13 @@ struct ResponseTurn {
   Json::Array messages;
   HeldBytes held;
 };
+// What is left of a generation.
+struct ResponseEnd {
+  std::string body;                 // the response object
+  std::optional<Json::Array> turn;  // none: it cannot be continued
+};
+ResponseEnd end_of(const ResponseRun& run);
+
 using ResponseHistory = std::vector<std::shared_ptr<const ResponseTurn>>;
 
 class StoredResponse {
@@ -64,13 +72,15 @@ class StoredResponse {
   bool cancel();
   // One that was generated in the foreground: its events as they come, and its end.
   void keep_events(std::span<const Event> events);
-  void finish(const ResponseRun& run);
+  void finish(ResponseEnd end);
 
   std::string body() const;  // the response object
   // The output item with this id, nothing if there is none.
   std::optional<Json> item(const std::string& item_id) const;
   bool ended() const;
   bool background() const { return background_; }
+  // What it adds to the total: nothing while it runs.
+  int64_t bytes() const;
   // The turns up to this one, or nothing if the response cannot be continued: it runs, failed or was
   // cancelled.
   std::optional<ResponseHistory> continued() const;
@@ -84,8 +94,7 @@ class StoredResponse {
   const std::shared_ptr<std::atomic<bool>> woken = std::make_shared<std::atomic<bool>>(false);
 
  private:
-  void keep(const ResponseRun& run);
-  void hold_events(size_t begin);  // counts those from `begin` on
+  void keep(ResponseEnd end);
 
   const std::string id_;
   const bool background_;
@@ -110,10 +119,12 @@ class ResponseStore {
 
   bool enabled() const { return limits_.bytes_max > 0; }
   const ResponseStoreLimits& limits() const { return limits_; }
-  // `now_us`: monotonic. Running responses are never evicted.
+  // `now_us`: monotonic. Running responses are never evicted, and count once they ended.
   void put(std::shared_ptr<StoredResponse> response, int64_t now_us);
   std::shared_ptr<StoredResponse> find(const std::string& id, int64_t now_us);
   std::shared_ptr<StoredResponse> remove(const std::string& id);
+  // A response that was put while it ran has ended.
+  void ended(const std::string& id, int64_t now_us);
   void clear();
   // Bytes of all stored responses, those evicted and still in use included.
   int64_t bytes() const { return *total_; }
@@ -124,13 +135,16 @@ class ResponseStore {
     std::shared_ptr<StoredResponse> response;
     int64_t used_us = 0;
   };
+  using Place = std::list<Entry>::iterator;
+  void use(Place place, int64_t now_us);
+  bool is_old(const Entry& entry, int64_t now_us) const;
   void evict(int64_t now_us);
 
   const ResponseStoreLimits limits_;
   const std::shared_ptr<std::atomic<int64_t>> total_ = std::make_shared<std::atomic<int64_t>>(0);
   mutable std::mutex mutex_;
-  std::list<Entry> entries_;  // the one used longest ago first
-  std::unordered_map<std::string, std::list<Entry>::iterator> index_;
+  std::list<Entry> entries_;  // those that go first come first
+  std::unordered_map<std::string, Place> index_;
 };
 
 }  // namespace minimax::api
