@@ -291,6 +291,25 @@ def test_sealed_thinking_comes_back_as_thinking(client):
     assert answered([sealed]) == answered([plain]) > answered([])
 
 
+def test_a_stored_response_includes_what_is_asked_for(client):
+    first = ask(client, tools=WEATHER)
+    sealed = ask(client, tools=WEATHER, include=["reasoning.encrypted_content"])
+    got = client.responses.retrieve(first.id, include=["reasoning.encrypted_content", "file_search_call.results"])
+    assert first.output[0].encrypted_content is None
+    assert got.output[0].encrypted_content == sealed.output[0].encrypted_content
+    events = list(client.responses.retrieve(sealed.id, include=["reasoning.encrypted_content"], stream=True))
+    assert events[-1].response.output[0].encrypted_content
+    spoken = ask(client, input="Hello!", top_logprobs=1)
+    assert client.responses.retrieve(spoken.id, include=["message.output_text.logprobs"]).model_dump() == spoken.model_dump()
+    for refused in (lambda: client.responses.retrieve(first.id, include=["message.output_text.logprobs"]),
+                    lambda: client.responses.retrieve(first.id, include=["reasoning.encrypted_content"], stream=True),
+                    lambda: client.responses.retrieve(first.id, include=["something"]),
+                    lambda: ask(client, include=["something"])):
+        with pytest.raises(openai.BadRequestError) as caught:
+            refused()
+        assert caught.value.param == "include"
+
+
 def test_only_allowed_tools_are_called(client):
     clock = {"type": "function", "name": "get_time", "parameters": {"type": "object", "properties": {}, "additionalProperties": False}, "strict": None}
     tools = [*WEATHER, clock]

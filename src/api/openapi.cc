@@ -123,7 +123,11 @@ constexpr std::string_view kPaths = R"json({
      "name": "response_id", "in": "path", "required": true,
      "schema": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_.-]+$"}},
     {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
-    {"name": "starting_after", "in": "query", "schema": {"type": "integer", "format": "int64"}}]},
+    {"name": "starting_after", "in": "query", "schema": {"type": "integer", "format": "int64"}},
+    {
+     "name": "include", "in": "query", "style": "form", "explode": true,
+     "schema": {"type": "array", "items": {"type": "string", "enum": [
+      "message.output_text.logprobs", "reasoning.encrypted_content"]}}}]},
   "delete": {
    "operationId": "delete_response", "summary": "Forgets a response, and ends it if it runs",
    "responses": {

@@ -49,6 +49,14 @@ const std::string* Query::find(std::string_view name) const {
   return nullptr;
 }
 
+std::vector<std::string> Query::strings(std::string_view name) const {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : pairs_) {
+    if (key == name || (key.starts_with(name) && key.substr(name.size()) == "[]")) out.push_back(value);
+  }
+  return out;
+}
+
 std::optional<bool> Query::boolean(std::string_view name) {
   const std::string* value = find(name);
   if (value == nullptr) return {};

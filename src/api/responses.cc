@@ -7,6 +7,7 @@
 #include "api/errors.h"
 #include "api/responses_call.h"
 #include "api/responses_request.h"
+#include "api/sealed_thinking.h"
 #include "api/tokenize.h"
 #include "base/clock.h"
 
@@ -28,6 +29,19 @@ Reply json_reply(std::string body) {
   Reply reply;
   reply.body = std::move(body);
   return reply;
+}
+
+// The response object with reasoning.encrypted_content, as if it had been made so.
+std::string with_sealed_thinking(const std::string& body) {
+  Result<Json> object = parse_json(body);
+  if (!object.ok()) return body;
+  for (Json& item : object->find("output")->as_array()) {
+    if (*item.find("type") != Json("reasoning") || *item.find("status") == Json("in_progress")) continue;
+    std::string text;
+    for (const Json& part : item.find("content")->as_array()) text += part.find("text")->as_string();
+    item.set("encrypted_content", sealed_thinking(text));
+  }
+  return to_string(*object);
 }
 
 // The messages without the `count` oldest turns; what stands before the first user message stays.
@@ -151,7 +165,8 @@ Answer Responses::create(const Json& body, const RequestContext& context, Notify
   const bool background = wire->background;
   std::shared_ptr<StoredResponse> stored;
   if (wire->store && store_.enabled()) {
-    stored = std::make_shared<StoredResponse>(id, background, std::move(*history), store_.total());
+    stored =
+        std::make_shared<StoredResponse>(id, background, wire->includes, std::move(*history), store_.total());
   }
   Result<Begun> begun = begin_(*request, background ? background_.notifier(stored) : notify);
   if (!begun.ok()) return error_reply(begun.failure());
@@ -167,12 +182,24 @@ Answer Responses::create(const Json& body, const RequestContext& context, Notify
   return std::make_unique<ResponseWatch>(std::move(stored), 0, std::move(notify));
 }
 
-Answer Responses::get(const std::string& id, bool stream, int64_t starting_after, Notify notify) {
+Answer Responses::get(const std::string& id, const Getting& getting, Notify notify) {
+  const Result<ResponseIncludes> wanted = read_includes(getting.include);
+  if (!wanted.ok()) return error_reply(wanted.failure());
   std::shared_ptr<StoredResponse> stored = store_.find(id, now_us());
   if (!stored) return error_reply(unknown(id, "response_id"));
-  if (!stream) return json_reply(stored->body());
+  if (wanted->logprobs && !stored->includes().logprobs) {
+    return error_reply(400, "The response was made without message.output_text.logprobs.", "include");
+  }
+  const bool seals = wanted->encrypted_content && !stored->includes().encrypted_content;
+  if (!getting.stream) return json_reply(seals ? with_sealed_thinking(stored->body()) : stored->body());
+  if (seals) {
+    return error_reply(400,
+                       "The response was made without reasoning.encrypted_content, so its events have none; "
+                       "without stream the response object has it.",
+                       "include");
+  }
   return std::make_unique<ResponseWatch>(
-      std::move(stored), std::clamp(starting_after, int64_t{-1}, kEventsMax) + 1, std::move(notify));
+      std::move(stored), std::clamp(getting.starting_after, int64_t{-1}, kEventsMax) + 1, std::move(notify));
 }
 
 Reply Responses::cancel(const std::string& id) {

@@ -29,7 +29,12 @@ class Responses {
   ~Responses();
 
   Answer create(const Json& body, const RequestContext& context, Notify notify);
-  Answer get(const std::string& id, bool stream, int64_t starting_after, Notify notify);
+  struct Getting {
+    bool stream = false;
+    int64_t starting_after = -1;
+    std::vector<std::string> include;
+  };
+  Answer get(const std::string& id, const Getting& getting, Notify notify);
   Reply cancel(const std::string& id);
   Reply remove(const std::string& id);
 

@@ -64,7 +64,7 @@ TEST(ResponsesOutputTest, AnItemThatWasCutOffIsIncomplete) {
 }
 
 std::shared_ptr<StoredResponse> stored(ResponseStore& store, const std::string& id) {
-  return std::make_shared<StoredResponse>(id, false, ResponseHistory{}, store.total());
+  return std::make_shared<StoredResponse>(id, false, ResponseIncludes{}, ResponseHistory{}, store.total());
 }
 
 TEST(ResponsesStoreTest, WhatRunsOrIsReadStaysAndAgeIsCounted) {
@@ -151,6 +151,7 @@ TEST(QueryTest, NamesAndValuesAreDecoded) {
   EXPECT_EQ(query.boolean("stream"), true);
   EXPECT_EQ(query.integer("starting_after"), 4);
   EXPECT_FALSE(query.boolean("absent"));
+  EXPECT_EQ(Query("a=1&a[]=2&a%5B%5D=3&ab=4").strings("a"), (std::vector<std::string>{"1", "2", "3"}));
   EXPECT_TRUE(query.ok());
   EXPECT_FALSE(query.integer("x"));
   EXPECT_EQ(query.failure().param, "x");

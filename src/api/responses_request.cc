@@ -1,5 +1,6 @@
 #include "api/responses_request.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
@@ -18,6 +19,11 @@ constexpr size_t kMetadataPairsMax = 16;
 constexpr size_t kMetadataBytesMax = 512;
 constexpr std::string_view kIncludeLogprobs = "message.output_text.logprobs";
 constexpr std::string_view kIncludeEncrypted = "reasoning.encrypted_content";
+// The rest of the API's: members of items that do not come up here.
+constexpr std::array<std::string_view, 6> kIncludesOfOthers{
+    "file_search_call.results",       "web_search_call.results",
+    "web_search_call.action.sources", "message.input_image.image_url",
+    "code_interpreter_call.outputs",  "computer_call_output.output.image_url"};
 
 Result<Json> read_tool(const Json& tool, const std::string& place) {
   if (!tool.is_object()) {
@@ -152,14 +158,14 @@ void read_reasoning(Fields& fields, ResponsesRequest& request) {
 }
 
 void read_logprobs(Fields& fields, ResponsesRequest& request) {
-  bool wanted = false;
-  for (const std::string& name : fields.strings("include").value_or(std::vector<std::string>{})) {
-    wanted = wanted || name == kIncludeLogprobs;
-    request.encrypted_content = request.encrypted_content || name == kIncludeEncrypted;
-  }
+  const Result<ResponseIncludes> includes =
+      read_includes(fields.strings("include").value_or(std::vector<std::string>{}));
+  if (!includes.ok()) return fields.adopt(includes.failure());
+  request.includes = *includes;
   const std::optional<int64_t> top = fields.integer("top_logprobs", 0, std::numeric_limits<int32_t>::max());
   request.echo.set("top_logprobs", top.value_or(0));
-  if (!wanted && top.value_or(0) == 0) return;
+  request.includes.logprobs |= top.value_or(0) > 0;
+  if (!request.includes.logprobs) return;
   request.chat.set("logprobs", true);
   request.chat.set("top_logprobs", top.value_or(0));
 }
@@ -235,6 +241,20 @@ void refuse_what_is_absent(Fields& fields) {
 
 std::span<const Renamed> responses_names() {
   return kNames;
+}
+
+Result<ResponseIncludes> read_includes(const std::vector<std::string>& names) {
+  ResponseIncludes out;
+  for (const std::string& name : names) {
+    out.logprobs |= name == kIncludeLogprobs;
+    out.encrypted_content |= name == kIncludeEncrypted;
+    if (name == kIncludeLogprobs || name == kIncludeEncrypted) continue;
+    if (std::ranges::find(kIncludesOfOthers, name) != kIncludesOfOthers.end()) continue;
+    return invalid(fmt::format("include holds {}; {} and {} are what can be included.", to_string(Json(name)),
+                               kIncludeLogprobs, kIncludeEncrypted),
+                   "include");
+  }
+  return out;
 }
 
 Result<ResponsesRequest> read_responses_request(const Json& body) {

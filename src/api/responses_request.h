@@ -3,12 +3,20 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "api/translate.h"
 #include "base/json.h"
 #include "base/result.h"
 
 namespace minimax::api {
+
+// What a client wants to see beside the rest.
+struct ResponseIncludes {
+  bool logprobs = false;           // message.output_text.logprobs
+  bool encrypted_content = false;  // reasoning.encrypted_content
+};
+Result<ResponseIncludes> read_includes(const std::vector<std::string>& names);
 
 struct ResponsesRequest {
   Json chat;   // the chat request without its messages
@@ -17,9 +25,9 @@ struct ResponsesRequest {
   bool stream = false;
   bool store = true;
   bool background = false;
-  bool encrypted_content = false;  // include reasoning.encrypted_content
-  bool truncates = false;          // truncation auto: the oldest turns go if the context has no room for them
-  std::string previous_id;         // previous_response_id, empty if none
+  ResponseIncludes includes;
+  bool truncates = false;   // truncation auto: the oldest turns go if the context has no room for them
+  std::string previous_id;  // previous_response_id, empty if none
   // The members of the response object that repeat the request: instructions, tools, metadata, ...
   Json echo;
 };

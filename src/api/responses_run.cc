@@ -51,7 +51,7 @@ ResponseRun::ResponseRun(ResponsesRequest wire, ChatRequest request, std::unique
       id_(record_->id()),
       created_(unix_seconds()),
       status_(wire_.background ? ResponseStatus::kQueued : ResponseStatus::kInProgress),
-      output_(request_.params.request_id, {request_.logprobs, wire_.encrypted_content}) {}
+      output_(request_.params.request_id, {request_.logprobs, wire_.includes.encrypted_content}) {}
 
 void ResponseRun::emit_state(std::string_view type) {
   events_.emit(type, Json::object({{"response", object()}}));

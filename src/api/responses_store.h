@@ -58,9 +58,13 @@ using ResponseHistory = std::vector<std::shared_ptr<const ResponseTurn>>;
 class StoredResponse {
  public:
   // `history`: the turns before this one. `total`: the store's.
-  StoredResponse(std::string id, bool background, ResponseHistory history,
+  StoredResponse(std::string id, bool background, ResponseIncludes includes, ResponseHistory history,
                  std::shared_ptr<std::atomic<int64_t>> total)
-      : id_(std::move(id)), background_(background), history_(std::move(history)), held_(std::move(total)) {}
+      : id_(std::move(id)),
+        background_(background),
+        includes_(includes),
+        history_(std::move(history)),
+        held_(std::move(total)) {}
 
   const std::string& id() const { return id_; }
 
@@ -79,6 +83,7 @@ class StoredResponse {
   std::optional<Json> item(const std::string& item_id) const;
   bool ended() const;
   bool background() const { return background_; }
+  const ResponseIncludes& includes() const { return includes_; }  // as it was made
   // What it adds to the total: nothing while it runs.
   int64_t bytes() const;
   // The turns up to this one, or nothing if the response cannot be continued: it runs, failed or was
@@ -98,6 +103,7 @@ class StoredResponse {
 
   const std::string id_;
   const bool background_;
+  const ResponseIncludes includes_;
   const ResponseHistory history_;
   mutable std::mutex mutex_;
   std::unique_ptr<ResponseRun> run_;  // while it runs

@@ -177,9 +177,10 @@ Answer Service::responses(const Call& call, Notify notify) {
 Answer Service::response(const Call& call, const std::string& id, Notify notify) {
   Query query(call.query);
   const bool stream = query.boolean("stream").value_or(false) && call.method != "HEAD";
-  const int64_t starting_after = query.integer("starting_after").value_or(-1);
+  const Responses::Getting getting{stream, query.integer("starting_after").value_or(-1),
+                                   query.strings("include")};
   if (!query.ok()) return error_reply(query.failure());
-  return impl_->responses->get(id, stream, starting_after, std::move(notify));
+  return impl_->responses->get(id, getting, std::move(notify));
 }
 
 Reply Service::delete_response(const std::string& id) {
