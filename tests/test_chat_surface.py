@@ -102,6 +102,35 @@ def test_prompts_are_cut_to_their_end(client):
     assert cut == whole[-10:]
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("count", [2, 5, 12, 1000])
+def test_what_is_shown_of_a_cut_prompt_is_what_was_run(server, client, side, count):
+    cut = {"truncate_prompt_tokens": count, "truncation_side": side}
+    said = "It is warm and sunny."
+    started = {"messages": [*QUESTION, {"role": "assistant", "content": said}], "continue_final_message": True, "add_generation_prompt": False}
+    def text_of(ids):
+        return httpx.post(server.url + "/detokenize", json={"tokens": ids}).json()["prompt"]
+    for more in ({}, started):
+        rendered = render(server, **cut, **more)
+        assert rendered["prompt"] == text_of(rendered["prompt_token_ids"]) and rendered["count"] <= count
+    answer = ask(client, messages=started.pop("messages"), max_tokens=2,
+                 extra_body={**cut, **started, "echo": True, "return_token_ids": True, "return_prompt_text": True})
+    assert answer.prompt_text == rendered["prompt"] and answer.usage.prompt_tokens == len(answer.prompt_token_ids) == rendered["count"]
+    shown = said if said in rendered["prompt"] else rendered["prompt"] if side == "left" else ""
+    content = answer.choices[0].message.content or ""
+    assert content.startswith(shown) and (shown == said or said not in content)
+    completed = client.completions.create(model="tiny", prompt="The weather in Paris is", max_tokens=2, echo=True,
+                                          extra_body={**cut, "return_token_ids": True})
+    assert completed.choices[0].text.startswith(text_of(completed.choices[0].prompt_token_ids))
+    assert len(completed.choices[0].prompt_token_ids) == completed.usage.prompt_tokens == min(count, 7)
+
+
+def test_a_prompt_that_is_cut_at_its_end_does_not_end_in_thinking(client):
+    """The template's <think> is not in it."""
+    answer = ask(client, max_tokens=5, extra_body={"truncate_prompt_tokens": 12, "truncation_side": "right"})
+    assert answer.choices[0].message.content and not answer.choices[0].message.reasoning
+
+
 def test_salts_keep_caches_apart(client):
     def cached(salt):
         return ask(client, max_tokens=1, extra_body={"cache_salt": salt}).usage.prompt_tokens_details.cached_tokens

@@ -111,13 +111,16 @@ ToolChoice read_tool_choice(Fields& fields, const Conversation& conversation, co
   return out;
 }
 
-// Whether the prompt ends inside a thinking block that the template opened.
-bool ends_in_thinking(const std::vector<chat::Segment>& segments) {
+// Whether the prompt, of which the first `bytes` are kept, ends inside a thinking block that the template
+// opened.
+bool ends_in_thinking(const std::vector<chat::Segment>& segments, size_t bytes) {
   bool open = false;
   for (const chat::Segment& segment : segments) {
+    const std::string_view text = std::string_view(segment.text).substr(0, bytes);
+    bytes -= text.size();
     if (!segment.from_template) continue;
-    const size_t begin = segment.text.rfind("<think>");
-    const size_t end = segment.text.rfind("</think>");
+    const size_t begin = text.rfind("<think>");
+    const size_t end = text.rfind("</think>");
     if (begin != std::string::npos) open = end == std::string::npos || end < begin;
     if (begin == std::string::npos && end != std::string::npos) open = false;
   }
@@ -173,6 +176,30 @@ void settle_voice(const Conversation& conversation, ChatRequest& request) {
   const chat::Message& last = conversation.messages.back();
   request.role = role_name(last.role);
   if (request.params.echo) request.echo = text_of(last.content);
+}
+
+// Where the text of the prompt begins and ends of which truncate_prompt_tokens left these ids.
+struct Kept {
+  size_t begin = 0, end = 0;
+};
+Kept kept_of(const std::vector<chat::Segment>& segments, const std::vector<tokenizer::TokenId>& ids,
+             const GenerationParams& params, const tokenizer::Tokenizer& tokenizer) {
+  const auto whole = static_cast<size_t>(bytes_of(segments));
+  if (!params.truncate_prompt_tokens) return {0, whole};
+  size_t bytes = 0;
+  for (const tokenizer::TokenId id : ids) bytes += tokenizer.bytes(id).size();
+  return params.truncate_right ? Kept{0, bytes} : Kept{whole - std::min(whole, bytes), whole};
+}
+
+// What the answer shows of the prompt is what was run.
+void show_kept(const std::vector<chat::Segment>& segments, const Kept& kept, ChatRequest& request) {
+  if (!request.return_prompt_text && request.echo.empty()) return;
+  const std::string text = chat::joined(segments);
+  if (request.return_prompt_text) request.prompt_text = text.substr(kept.begin, kept.end - kept.begin);
+  if (request.echo.empty() || kept.end - kept.begin == text.size()) return;
+  const size_t at = text.rfind(request.echo);
+  const size_t from = std::max(at, kept.begin), to = std::min(at + request.echo.size(), kept.end);
+  request.echo = at == std::string::npos || from >= to ? "" : text.substr(from, to - from);
 }
 
 }  // namespace
@@ -243,15 +270,16 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
 
   Result<std::vector<chat::Segment>> segments = render_prompt(conversation, options);
   if (!segments.ok()) return segments.failure();
-  parser.starts_in_reasoning = ends_in_thinking(*segments);
   settle_voice(conversation, request);
-  if (request.return_prompt_text) request.prompt_text = chat::joined(*segments);
   if (const Status fits = check_prompt_bytes(request.params, bytes_of(*segments), context); !fits.ok())
     return fits.failure();
   Result<chat::GenerationRequest> generation =
       make_generation(request.params, chat::encode(context.tokenizer, *segments), {}, context);
   if (!generation.ok()) return generation.failure();
   request.generation = std::move(*generation);
+  const Kept kept = kept_of(*segments, request.generation.request.prompt, request.params, context.tokenizer);
+  parser.starts_in_reasoning = ends_in_thinking(*segments, kept.end);
+  show_kept(*segments, kept, request);
   request.generation.request.id = std::string(reading.id_prefix) + request.params.request_id;
   const bool after_thinking = parser.starts_in_reasoning && parser.reasoning != chat::ReasoningFormat::kNone;
   if (const Status guided = add_guide(request.params, after_thinking, context, request.generation);

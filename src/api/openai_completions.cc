@@ -127,12 +127,15 @@ Result<CompletionRequest> read_completion_request(const Json& body, const Reques
   for (size_t i = 0; i < prompts.size(); ++i) {
     // Without a seed of the client's, prompts of one request do not share their noise.
     if (i > 0 && !request.params.seed_given) request.params.spec.seed = context.next_seed();
+    const size_t whole = prompts[i].ids.size();
     Result<chat::GenerationRequest> generation =
         make_generation(request.params, std::move(prompts[i].ids), kDefaultMaxTokens, context);
     if (!generation.ok()) return generation.failure();
     generation->request.id = fmt::format("cmpl-{}-{}", request.params.request_id, i);
     if (const Status guided = add_guide(request.params, false, context, *generation); !guided.ok())
       return guided.failure();
+    const std::vector<TokenId>& kept = generation->request.prompt;
+    if (request.params.echo && kept.size() < whole) prompts[i].text = context.tokenizer.decode(kept, false);
     request.prompts.push_back({std::move(*generation), std::move(prompts[i].text)});
   }
   return request;
