@@ -271,6 +271,29 @@ def test_results_stand_in_the_order_of_their_calls(server):
     assert status == 400 and reply["error"]["param"] == "messages[3].tool_call_id" and '"zz"' in reply["error"]["message"]
 
 
+def test_what_the_system_says_later_is_read_as_the_user_s_words(server, client):
+    def turns(role):
+        return [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}, {"role": role, "content": "Be brief."},
+                {"role": "user", "content": "And now?"}]
+    reference = render(server, messages=turns("user"))
+    assert "]~b]user\nBe brief.[e~[" in reference["prompt"]
+    for role in ("system", "developer"):
+        assert render(server, messages=turns(role)) == reference
+    assert client.responses.create(model="tiny", input=turns("developer"), max_output_tokens=1).usage.input_tokens == reference["count"]
+    counted = httpx.post(server.url + "/v1/messages/count_tokens", json={"messages": turns("system")}).json()
+    assert counted["input_tokens"] == reference["count"]
+
+
+@pytest.mark.parametrize("path, body", [
+    ("/v1/chat/completions", {"messages": QUESTION}), ("/v1/responses", {"input": "x"}), ("/v1/messages", {"messages": QUESTION, "max_tokens": 1})])
+@pytest.mark.parametrize("name, value", [
+    ("best_of", 2), ("modalities", ["text", "audio"]), ("moderation", {"model": "x"}), ("use_beam_search", True), ("guided_json", {}),
+    ("documents", [{"text": "x"}]), ("kv_transfer_params", {"a": 1}), ("chat_template", "x")])
+def test_what_would_change_the_answer_is_refused_in_every_api(server, path, body, name, value):
+    reply = httpx.post(server.url + path, json={**body, name: value})
+    assert reply.status_code == 400 and reply.json()["error"]["message"].startswith(name)
+
+
 def test_system_messages_at_the_front_are_one(server):
     user = {"role": "user", "content": "hi"}
     one = rendered(server, [{"role": "system", "content": "AAA\n\nBBB"}, user])

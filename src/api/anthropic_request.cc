@@ -1,5 +1,6 @@
 #include "api/anthropic_request.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
@@ -135,6 +136,13 @@ Status add_message(const Json& message, const std::string& place, Messages& out)
   const bool known =
       role != nullptr && (*role == Json("user") || *role == Json("assistant") || *role == Json("system"));
   if (!known) return invalid(place + ".role must be user, assistant or system.", place + ".role");
+  Fields fields(message, place + ".");
+  const std::optional<std::string> clear_at = fields.string("clear_at");
+  if (clear_at && *clear_at != "never")
+    fields.refuse("clear_at", "a message that is sent is shown; leave it out when its turn has passed.");
+  if (const Json* config = fields.object("output_config"); config != nullptr && !config->as_object().empty())
+    fields.refuse("output_config", "is taken for the request as a whole.");
+  if (!fields.ok()) return fields.failure();
   const Json* content = message.find("content");
   if (content != nullptr && content->is_string()) {
     out.add(Json::object({{"role", *role}, {"content", *content}}));
@@ -184,6 +192,9 @@ Result<Json> read_tool(const Json& tool, const std::string& place) {
   if (schema == nullptr) fields.fail("input_schema", place + " has no input_schema.");
   const std::optional<std::string> description = fields.string("description");
   const bool strict = fields.boolean("strict").value_or(false);
+  const std::optional<std::vector<std::string>> callers = fields.strings("allowed_callers");
+  if (callers && std::ranges::find(*callers, "direct") == callers->end())
+    fields.refuse("allowed_callers", "no code is run here that could call the tool; the model does.");
   if (!fields.ok()) return fields.failure();
   Json function = Json::object({{"name", *name}});
   if (description) function.set("description", *description);
@@ -254,6 +265,7 @@ void read_output_config(Fields& fields, Json& chat) {
     if (const std::optional<std::string> effort = inner.string("effort"))
       chat.set("reasoning_effort", *effort);
     if (const Json* newer = inner.object("format")) format = newer;
+    inner.refuse("task_budget", "the family's template has no place for it; max_tokens bounds an answer.");
     if (!inner.ok()) fields.adopt(inner.failure());
   }
   if (format == nullptr) return;
@@ -268,6 +280,45 @@ void read_output_config(Fields& fields, Json& chat) {
            Json::object(
                {{"type", "json_schema"},
                 {"json_schema", Json::object({{"name", "output"}, {"schema", *schema}, {"strict", true}})}}));
+}
+
+// Thinking of turns that ended is not in the prompt anyhow; that alone is what an edit may ask for.
+void read_context_management(Fields& fields) {
+  const Json* management = fields.object("context_management");
+  if (management == nullptr) return;
+  Fields inner(*management, "context_management.");
+  if (const Json* edits = inner.array("edits")) {
+    for (size_t i = 0; i < edits->as_array().size(); ++i) {
+      const Json* type = edits->as_array()[i].find("type");
+      if (type != nullptr && *type == Json("clear_thinking_20251015")) continue;
+      inner.fail(fmt::format("edits[{}].type", i),
+                 fmt::format("context_management.edits[{}] has the type {}; the conversation is taken as it "
+                             "is sent, clear_thinking_20251015 alone is taken.",
+                             i, type == nullptr ? "null" : to_string(*type)));
+    }
+  }
+  if (!inner.ok()) fields.adopt(inner.failure());
+}
+
+// Fields of the API that would change the answer, or promise what this server does not keep.
+void refuse_what_is_absent(Fields& fields) {
+  fields.refuse("thread", "threads are not kept here; send the whole conversation.");
+  fields.refuse("container", "there are no containers here; tools run at the client.");
+  if (const Json* servers = fields.array("mcp_servers"); servers != nullptr && !servers->as_array().empty())
+    fields.refuse("mcp_servers", "this server calls no other servers; tools run at the client.");
+  fields.refuse("compaction", "conversations are not summarised here; ask for a summary in a message.");
+  fields.refuse("inference_geo", "where this server runs is not a request's to choose.");
+  if (const Json* fallbacks = fields.any("fallbacks"); fallbacks != nullptr && *fallbacks != Json("default"))
+    fields.refuse("fallbacks", "there is one model here, and it declines nothing on its own.");
+  if (const std::optional<std::string> speed = fields.string("speed"); speed && *speed != "standard")
+    fields.refuse("speed", "there is one speed here: standard.");
+  const std::optional<std::string> tier = fields.string("service_tier");
+  if (tier && *tier != "auto" && *tier != "standard_only")
+    fields.fail("service_tier", "service_tier must be auto or standard_only.");
+  fields.refuse("stop", "is a field of chat completions; send stop_sequences.");
+  fields.refuse("response_format", "is a field of chat completions; send output_config.format.");
+  fields.refuse("reasoning_effort", "is a field of chat completions; send output_config.effort.");
+  fields.object("metadata");  // for the client's own records
 }
 
 // An answer that begins where the last message of the assistant ends.
@@ -297,7 +348,7 @@ Result<Json> chat_of_messages(const Json& body, bool counts) {
   Json list = messages.take();
   if (Status status = settle_end(list, chat); !status.ok()) return status.failure();
   if (fields.any("messages") != nullptr) chat.set("messages", std::move(list));
-  copy_members(fields, {"model", "temperature", "top_p", "top_k", "stream"}, chat);
+  copy_members(fields, {"model", "temperature", "top_p", "top_k", "stream", "structured_outputs"}, chat);
   if (const Json* stops = fields.array("stop_sequences"); stops != nullptr && !stops->as_array().empty()) {
     chat.set("stop", *stops);
   }
@@ -310,9 +361,8 @@ Result<Json> chat_of_messages(const Json& body, bool counts) {
   if (!max_tokens && !counts) fields.fail("max_tokens", "The request has no max_tokens.");
   if (max_tokens) chat.set("max_tokens", *max_tokens);
   copy_extensions(fields, chat);
-  fields.refuse("thread", "threads are not kept here; send the whole conversation.");
-  fields.refuse("container", "there are no containers here; tools run at the client.");
-  fields.refuse("mcp_servers", "this server calls no other servers; tools run at the client.");
+  read_context_management(fields);
+  refuse_what_is_absent(fields);
   if (!fields.ok()) return fields.failure();
   return chat;
 }

@@ -88,6 +88,33 @@ TEST(AnthropicRequestTest, WhatIsWrongIsNamed) {
   EXPECT_EQ(renamed.message, "stop_sequences must not hold an empty string.");
 }
 
+TEST(AnthropicRequestTest, WhatIsNotOfferedIsRefusedByNameAndTheRestTaken) {
+  const std::string head = R"({"max_tokens": 9, "messages": [{"role": "user", "content": "1"}], )";
+  const auto refused = [&](const std::string& member) { return failure_of(head + member + "}").param; };
+  EXPECT_EQ(refused(R"("compaction": {"type": "x"})"), "compaction");
+  EXPECT_EQ(refused(R"("fallbacks": [{"model": "m"}])"), "fallbacks");
+  EXPECT_EQ(refused(R"("inference_geo": "us")"), "inference_geo");
+  EXPECT_EQ(refused(R"("speed": "fast")"), "speed");
+  EXPECT_EQ(refused(R"("service_tier": "fast")"), "service_tier");
+  EXPECT_EQ(refused(R"("output_config": {"task_budget": {"total": 9}})"), "output_config.task_budget");
+  EXPECT_EQ(refused(R"("context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]})"),
+            "context_management.edits[0].type");
+  EXPECT_EQ(refused(R"("response_format": {"type": "json_object"})"), "response_format");
+  EXPECT_EQ(refused(R"("prompt_logprobs": 1)"), "prompt_logprobs");
+  EXPECT_EQ(refused(R"("tools": [{"name": "f", "input_schema": {}, "allowed_callers": ["code_execution"]}])"),
+            "tools[0].allowed_callers");
+  EXPECT_EQ(failure_of(R"({"max_tokens": 9, "messages": [{"role": "system", "content": "1",
+      "clear_at": "next_user_message"}]})")
+                .param,
+            "messages[0].clear_at");
+  // Handed on: chat refuses it.
+  EXPECT_NE(chat_of(head + R"("use_beam_search": true})").find("use_beam_search"), nullptr);
+  chat_of(head + R"("context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+      "fallbacks": "default", "speed": "standard", "service_tier": "auto", "metadata": {"user_id": "u"},
+      "mcp_servers": [], "n": 1, "tools": [{"name": "f", "input_schema": {}, "defer_loading": true,
+      "allowed_callers": ["direct"]}]})");
+}
+
 TEST(AnthropicErrorsTest, EveryRefusalHasTheClientsShape) {
   const auto type_of = [](int status) {
     const Json body = json(anthropic_reply(error_reply(status, "No."), "id").body);

@@ -241,6 +241,14 @@ void join_leading_system(std::vector<Message>& messages) {
   messages.erase(messages.begin() + 1, end);
 }
 
+// The template shows the first of them only. What the system says later would be lost; as the user's words it
+// is read, and stands where it was said.
+void show_later_system(std::vector<Message>& messages) {
+  for (size_t i = 1; i < messages.size(); ++i) {
+    if (messages[i].role == Role::kSystem) messages[i].role = Role::kUser;
+  }
+}
+
 // The template shows results without their ids, so they must stand in the order of the calls. Clients run
 // tools side by side and send what is ready first. Where calls have no ids of their own, the order is the
 // client's.
@@ -312,6 +320,7 @@ Conversation read_conversation(Fields& fields, const ConversationLimits& limits,
     if (fields.ok()) {
       order_results(conversation.messages, fields);
       join_leading_system(conversation.messages);
+      show_later_system(conversation.messages);
     }
   }
   if (const Json* tools = fields.array("tools")) {

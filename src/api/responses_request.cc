@@ -231,9 +231,14 @@ void refuse_what_is_absent(Fields& fields) {
                 "conversations are not kept here; previous_response_id continues a response.");
   fields.refuse("max_tokens", "is a field of chat completions; send max_output_tokens.");
   fields.refuse("response_format", "is a field of chat completions; send text.format.");
-  fields.refuse("repetition_detection", "not available in this version.");
+  fields.refuse("reasoning_effort", "is a field of chat completions; send reasoning.effort.");
   if (const Json* n = fields.any("n"); n != nullptr && *n != Json(1))
     fields.refuse("n", "a response is one sample; send several requests.");
+  if (const Json* logprobs = fields.any("logprobs"); logprobs != nullptr && *logprobs != Json(false))
+    fields.refuse("logprobs", "send include with message.output_text.logprobs.");
+  fields.refuse("image", "the model writes text only.");
+  fields.refuse("access_programs", "there are no programs here.");
+  fields.refuse("background_options", "background responses run as soon as there is room.");
   fields.refuse("context_management", "compaction is not offered; truncation auto drops the oldest turns.");
 }
 

@@ -39,6 +39,7 @@ constexpr std::array kRefused{
     Refused{"prediction", "predicted outputs are not offered."},
     Refused{"web_search_options", "this server searches nothing; tools run at the client."},
     Refused{"audio", "the model reads and writes text only."},
+    Refused{"moderation", "this server moderates nothing."},
     Refused{"logprob_token_ids", "not available in this version; ask for logprobs and top_logprobs."},
     Refused{"kv_transfer_params", "KV transfer between servers is not offered."},
     Refused{"ec_transfer_params", "transfer between servers is not offered."},
@@ -53,6 +54,12 @@ void refuse_what_is_absent(Fields& fields) {
   }
   if (fields.number("length_penalty", -kPenaltyMax * 10, kPenaltyMax * 10).value_or(1.0) != 1.0) {
     fields.refuse("length_penalty", "acts in beam search only, which is not offered.");
+  }
+  if (fields.integer("best_of", 1, kInt32Max).value_or(1) != 1) {
+    fields.refuse("best_of", "samples are not compared here; n draws several.");
+  }
+  for (const std::string& kind : fields.strings("modalities").value_or(std::vector<std::string>{})) {
+    if (kind != "text") fields.refuse("modalities", "the model writes text only.");
   }
   if (const Json* extra = fields.object("vllm_xargs"); extra != nullptr && !extra->as_object().empty()) {
     fields.refuse("vllm_xargs", "there are no extensions that take arguments here.");
@@ -245,6 +252,13 @@ void read_routing(Fields& fields, const RequestContext& context, GenerationParam
 }
 
 }  // namespace
+
+std::vector<std::string_view> refused_names() {
+  std::vector<std::string_view> out{"use_beam_search", "length_penalty", "best_of", "modalities",
+                                    "vllm_xargs"};
+  for (const Refused& refused : kRefused) out.push_back(refused.name);
+  return out;
+}
 
 std::string make_request_id() {
   thread_local std::mt19937_64 random{std::random_device{}()};

@@ -66,6 +66,9 @@ std::string make_request_id();
 // name.
 GenerationParams read_generation_params(Fields& fields, const RequestContext& context);
 
+// Those fields of the peer: the other APIs hand them on, so that they are refused there too.
+std::vector<std::string_view> refused_names();
+
 // Checks the name of the model, if the request gives one: a failure of kind kNotFound.
 void read_model(Fields& fields, const ServiceOptions& options);
 

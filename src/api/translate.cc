@@ -1,8 +1,11 @@
 #include "api/translate.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
+
+#include "api/sampling_params.h"
 
 namespace minimax::api {
 
@@ -18,6 +21,20 @@ Failure in_words_of(std::span<const Renamed> names, Failure failure) {
   return failure;
 }
 
+namespace {
+
+constexpr std::array<std::string_view, 10> kShapes{
+    "n",         "logprobs",         "prompt_logprobs",    "echo",
+    "documents", "return_token_ids", "return_prompt_text", "return_tokens_as_token_ids",
+    "functions", "chat_template"};
+
+bool asks_for_nothing(std::string_view name, const Json& value) {
+  if (name == "n") return value == Json(1);
+  return value == Json(false) || (value.is_array() && value.as_array().empty());
+}
+
+}  // namespace
+
 void copy_members(Fields& from, std::initializer_list<std::string_view> names, Json& to) {
   for (const std::string_view name : names) {
     if (const Json* value = from.any(name)) to.set(name, *value);
@@ -25,12 +42,38 @@ void copy_members(Fields& from, std::initializer_list<std::string_view> names, J
 }
 
 void copy_extensions(Fields& from, Json& to) {
-  copy_members(
-      from,
-      {"seed", "min_p", "repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias",
-       "ignore_eos", "min_tokens", "stop_token_ids", "bad_words", "cache_salt", "priority", "request_id",
-       "chat_template_kwargs", "thinking_token_budget", "truncate_prompt_tokens", "truncation_side"},
-      to);
+  copy_members(from,
+               {"seed",
+                "min_p",
+                "repetition_penalty",
+                "frequency_penalty",
+                "presence_penalty",
+                "logit_bias",
+                "ignore_eos",
+                "min_tokens",
+                "stop_token_ids",
+                "bad_words",
+                "cache_salt",
+                "priority",
+                "request_id",
+                "chat_template_kwargs",
+                "thinking_token_budget",
+                "truncate_prompt_tokens",
+                "truncation_side",
+                "allowed_token_ids",
+                "include_stop_str_in_output",
+                "skip_special_tokens"},
+               to);
+  for (const std::string_view name : refused_names()) copy_members(from, {name}, to);
+  for (const std::string_view name : kShapes) {
+    if (const Json* value = from.any(name); value != nullptr && !asks_for_nothing(name, *value))
+      from.refuse(name, "is a field of chat completions; answers of this API have no place for it.");
+  }
+  for (const std::string_view name : {"include_reasoning", "add_generation_prompt"}) {
+    if (!from.boolean(name).value_or(true)) from.refuse(name, "is a field of chat completions.");
+  }
+  if (from.boolean("continue_final_message").value_or(false))
+    from.refuse("continue_final_message", "is a field of chat completions.");
 }
 
 Result<std::string> text_content(const Json& content, std::span<const std::string_view> types,

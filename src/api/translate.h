@@ -23,7 +23,9 @@ Failure in_words_of(std::span<const Renamed> names, Failure failure);
 // Copies members that mean the same in both, those that are absent or null left out.
 void copy_members(Fields& from, std::initializer_list<std::string_view> names, Json& to);
 
-// Sampling members that chat requests know beyond the API at hand: taken everywhere, as they stand.
+// Sampling members that chat requests know beyond the API at hand: taken everywhere, as they stand, and
+// refused everywhere where chat refuses them. What shapes a chat completion itself has no place in other
+// answers: a failure that names it, unless it asks for nothing.
 void copy_extensions(Fields& from, Json& to);
 
 // The text of a content that is a string or a list of parts of one of the `types` with a member `text`.
