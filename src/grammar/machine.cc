@@ -4,7 +4,6 @@
 #include <functional>
 #include <limits>
 #include <map>
-#include <unordered_set>
 
 #include <fmt/format.h>
 
@@ -20,17 +19,6 @@ constexpr uint64_t frames_of(uint64_t item) {
 // The frame of the outermost rule: nothing goes on after it.
 constexpr uint64_t kOutermost = pack(-1, 0);
 
-void add_once(std::vector<uint64_t>& items, std::unordered_set<uint64_t>& seen, uint64_t item) {
-  constexpr size_t kFew = 16;
-  if (items.size() < kFew) {
-    if (std::ranges::find(items, item) != items.end()) return;
-  } else {
-    if (seen.empty()) seen.insert(items.begin(), items.end());
-    if (!seen.insert(item).second) return;
-  }
-  items.push_back(item);
-}
-
 }  // namespace
 
 size_t Machine::KeyHash::operator()(const Key& key) const {
@@ -40,6 +28,37 @@ size_t Machine::KeyHash::operator()(const Key& key) const {
     hash ^= hash >> 32;
   }
   return hash;
+}
+
+bool Machine::Met::insert(uint64_t item) {
+  if (2 * count_ >= table_.size()) grow();
+  const size_t mask = table_.size() - 1;
+  for (size_t i = (item * 0xff51afd7ed558ccdu) >> 32 & mask;; i = (i + 1) & mask) {
+    auto& [there, round] = table_[i];
+    if (round != round_) {
+      table_[i] = {item, round_};
+      ++count_;
+      return true;
+    }
+    if (there == item) return false;
+  }
+}
+
+void Machine::Met::grow() {
+  const std::vector<std::pair<uint64_t, uint64_t>> old = std::move(table_);
+  const uint64_t round = round_;
+  table_.assign(std::max<size_t>(64, 2 * old.size()), {});
+  round_ = 1;
+  count_ = 0;
+  for (const auto& [item, came] : old) {
+    if (came == round) insert(item);
+  }
+}
+
+Machine::Numbers::Known Machine::Numbers::number(Key key, size_t next) {
+  std::unordered_map<Key, int32_t, KeyHash>& part = parts_[(KeyHash()(key) >> 20) % kParts];
+  const auto [known, inserted] = part.try_emplace(std::move(key), static_cast<int32_t>(next));
+  return {&known->first, known->second, inserted};
 }
 
 Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
@@ -61,31 +80,29 @@ void Machine::spend(int64_t steps) {
 uint64_t Machine::intern_frames(Key frames) {
   std::ranges::sort(frames);
   frames.erase(std::unique(frames.begin(), frames.end()), frames.end());
-  const auto [known, inserted] =
-      frame_ids_.try_emplace(std::move(frames), static_cast<int32_t>(frames_.size()));
-  if (inserted) {
-    frames_.push_back(&known->first);
-    bytes_ += 96 + known->first.size() * sizeof(uint64_t);
+  const Numbers::Known known = frame_ids_.number(std::move(frames), frames_.size());
+  if (known.inserted) {
+    frames_.push_back(known.key);
+    bytes_ += 96 + known.key->size() * sizeof(uint64_t);
   }
-  return static_cast<uint64_t>(known->second);
+  return static_cast<uint64_t>(known.number);
 }
 
 ConfigId Machine::intern_config(Key items, bool accepting) {
   if (items.empty() && !accepting) return kDead;
   std::ranges::sort(items);
   items.push_back(accepting ? 1 : 0);
-  const auto [known, inserted] =
-      config_ids_.try_emplace(std::move(items), static_cast<int32_t>(configs_.size()));
-  if (!inserted) return known->second;
-  bytes_ += 256 + known->first.size() * sizeof(uint64_t);
+  const Numbers::Known known = config_ids_.number(std::move(items), configs_.size());
+  if (!known.inserted) return known.number;
+  bytes_ += 256 + known.key->size() * sizeof(uint64_t);
   if (bytes_ > kMachineBytesHardMax) {
     throw Refusal{fmt::format("the constraint needs more than {} bytes to follow (kMachineBytesHardMax)",
                               kMachineBytesHardMax)};
   }
   Config& made = configs_.emplace_back();
-  made.items = &known->first;
+  made.items = known.key;
   made.accepting = accepting;
-  for (const uint64_t item : std::span(known->first).first(known->first.size() - 1)) {
+  for (const uint64_t item : std::span(*known.key).first(known.key->size() - 1)) {
     const Automaton::State& state = automaton_.state(state_of(item));
     made.plain_min = std::max<int32_t>(made.plain_min, state.plain_min);
     made.plain_max = std::max<int32_t>(made.plain_max, state.plain_max);
@@ -94,7 +111,7 @@ ConfigId Machine::intern_config(Key items, bool accepting) {
         made.tokens.push_back({token.id, 0});
     }
   }
-  return known->second;
+  return known.number;
 }
 
 void Machine::add_call(const Automaton::Call& call, uint64_t frames) {
@@ -111,7 +128,8 @@ void Machine::add_call(const Automaton::Call& call, uint64_t frames) {
 // of those. A rule that ends where it begins needs no return: the automata have a way around its call.
 ConfigId Machine::close(Key items) {
   bool accepting = false;
-  std::unordered_set<uint64_t> seen;
+  met_.clear();
+  for (const uint64_t item : items) met_.insert(item);
   for (size_t i = 0; i < items.size(); ++i) {
     const Automaton::State& state = automaton_.state(state_of(items[i]));
     if (!state.final) continue;
@@ -121,7 +139,7 @@ ConfigId Machine::close(Key items) {
       if (frame == kOutermost) {
         accepting = true;
       } else {
-        add_once(items, seen, frame);
+        if (met_.insert(frame)) items.push_back(frame);
       }
     }
   }

@@ -61,10 +61,41 @@ class Machine {
   struct KeyHash {
     size_t operator()(const Key& key) const;
   };
+  // Numbers of keys. In parts, each of which grows by itself: to move all of them at once takes milliseconds,
+  // and a mask must not wait for that.
+  class Numbers {
+   public:
+    // The key, which stays where it is, its number, and whether that is new.
+    struct Known {
+      const Key* key = nullptr;
+      int32_t number = 0;
+      bool inserted = false;
+    };
+    Known number(Key key, size_t next);
+
+   private:
+    static constexpr size_t kParts = 64;
+    std::array<std::unordered_map<Key, int32_t, KeyHash>, kParts> parts_;
+  };
   // Bytes of a set that can be read one after the other, whichever they are.
   struct RunLength {
     int32_t bytes = -1;  // -1: not asked
     bool exact = true;   // none more; false: whether more can be read depends on the bytes
+  };
+  // What a closure has met. Its table stays, so that in the end nothing is allocated.
+  class Met {
+   public:
+    void clear() {
+      ++round_;
+      count_ = 0;
+    }
+    bool insert(uint64_t item);  // false: it was there
+
+   private:
+    void grow();
+    std::vector<std::pair<uint64_t, uint64_t>> table_;  // (item, round in which it came)
+    uint64_t round_ = 0;
+    size_t count_ = 0;
   };
   struct Config {
     const Key* items = nullptr;
@@ -93,7 +124,7 @@ class Machine {
   struct SetSteps {
     ByteSet set;
     uint8_t any = 0;             // a byte of it
-    std::vector<int32_t> after;  // [states], once asked: where all bytes of the set lead, or one of the below
+    std::vector<int32_t> after;  // [states]: where all bytes of the set lead, or one of the below
   };
   struct Run {
     ByteRuns tokens;
@@ -103,7 +134,7 @@ class Machine {
   static constexpr uint32_t kSubtreeMin = 16;  // nodes: smaller ones are walked
   static constexpr int kPlainEnough = 4;       // a state that reads so many plain characters needs no run
   void find_runs();
-  static SetSteps steps_of(const ByteSet& set);
+  SetSteps steps_of(const ByteSet& set) const;
   int32_t after_set(const ByteSet& set, int32_t state) const;
   RunLength run_from(SetSteps& steps, int32_t most, ConfigId from, ByteSet* exits);
   RunLength reads(ConfigId from, uint8_t kind);
@@ -116,7 +147,7 @@ class Machine {
   const Automaton automaton_;
   const Vocabulary& vocabulary_;
   std::mutex mutex_;
-  std::unordered_map<Key, int32_t, KeyHash> config_ids_, frame_ids_;
+  Numbers config_ids_, frame_ids_;
   std::deque<Config> configs_;
   std::vector<const Key*> frames_;
   size_t bytes_ = 0;
@@ -126,6 +157,7 @@ class Machine {
   MatchWork* work_ = nullptr;    // of the call under way
   ConfigId start_ = 0;
   std::vector<std::pair<int32_t, uint64_t>> calls_;  // (rank, frame) of the closure under way
+  Met met_;
 };
 
 }  // namespace minimax::grammar

@@ -95,15 +95,14 @@ void Machine::find_runs() {
   }
 }
 
-Machine::SetSteps Machine::steps_of(const ByteSet& set) {
-  SetSteps out{set, 0, {}};
+Machine::SetSteps Machine::steps_of(const ByteSet& set) const {
+  SetSteps out{set, 0, std::vector<int32_t>(automaton_.size(), kNotAsked)};
   while (!set[out.any]) ++out.any;
   return out;
 }
 
 // Not beyond `most`. `exits`, if asked for: what else can be read along the way.
 Machine::RunLength Machine::run_from(SetSteps& steps, int32_t most, ConfigId from, ByteSet* exits) {
-  if (steps.after.empty()) steps.after.assign(automaton_.size(), kNotAsked);
   for (int32_t n = 0;; ++n) {
     const Key& items = *config(from).items;
     spend(std::ssize(items));
