@@ -1,6 +1,7 @@
 #include "grammar/automaton.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -87,6 +88,22 @@ void inline_calls(Expr& expr, const Grammar& grammar, const std::vector<bool>& s
   for (Expr& item : expr.items) inline_calls(item, grammar, small, budget);
 }
 
+// The branches of an anyOf begin alike, and to follow a hundred of them at once costs a hundredfold at each
+// byte.
+std::optional<Dfa> with_branches_united(const Expr& body, const Grammar& grammar,
+                                        const std::vector<bool>& nullable, Budget& budget) {
+  constexpr std::ptrdiff_t kManyBranches = 8;
+  const auto is_call = [](const Expr& item) { return item.kind == Expr::Kind::kRule; };
+  if (body.kind != Expr::Kind::kChoice || std::ranges::count_if(body.items, is_call) < kManyBranches)
+    return {};
+  std::vector<Dfa> parts;
+  for (const Expr& item : body.items) {
+    const Expr& part = is_call(item) ? grammar.rules[static_cast<size_t>(item.number)].body : item;
+    parts.push_back(to_dfa(part, Encoding::kUtf8, nullable, budget));
+  }
+  return united(std::move(parts), budget);
+}
+
 // A few rounds: rules that become free of calls by the first are small for the second.
 Grammar with_small_rules_inlined(Grammar grammar, Budget& budget) {
   if (!grammar.inline_small_rules) return grammar;
@@ -101,11 +118,14 @@ Grammar with_small_rules_inlined(Grammar grammar, Budget& budget) {
 }
 
 void drop_dead(Dfa& dfa, const std::vector<bool>& productive) {
+  bool all_productive = true;
   for (Dfa::State& state : dfa.states) {
-    std::erase_if(state.calls, [&](const Dfa::Call& call) {
+    const size_t dropped = std::erase_if(state.calls, [&](const Dfa::Call& call) {
       return call.symbol < kTokenSymbol && !productive[static_cast<size_t>(call.symbol)];
     });
+    all_productive = all_productive && dropped == 0;
   }
+  if (all_productive) return;
   std::vector<std::vector<int32_t>> from(dfa.states.size());
   std::vector<bool> live(dfa.states.size(), false);
   std::vector<int32_t> work;
@@ -181,7 +201,9 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
     const auto rule = static_cast<size_t>(work.back());
     work.pop_back();
     if (!dfas[rule].states.empty()) continue;
-    dfas[rule] = to_dfa(grammar.rules[rule].body, Encoding::kUtf8, nullable, budget);
+    const Expr& body = grammar.rules[rule].body;
+    std::optional<Dfa> whole = with_branches_united(body, grammar, nullable, budget);
+    dfas[rule] = whole ? std::move(*whole) : to_dfa(body, Encoding::kUtf8, nullable, budget);
     states += dfas[rule].states.size();
     if (states > kStatesMax)
       throw Refusal{fmt::format("it has more than {} states (kStatesMax)", kStatesMax)};

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
+#include <span>
+#include <utility>
 
 #include "grammar/automaton.h"
 
@@ -55,19 +56,21 @@ const std::array<Place, kPlaces>& places() {
 struct Reached {
   bool any = false;  // some plain character can be read
   bool all = true;   // all of them can
-  std::vector<int32_t> states;
+  int32_t begin = 0, end = 0;
 };
 
+// Lists of states, one after the other: there may be a hundred thousand of them.
 class Counter {
  public:
-  Counter(const Automaton& automaton, Budget& budget) : automaton_(automaton), budget_(budget) {}
+  Counter(const Automaton& automaton, Budget& budget)
+      : automaton_(automaton), budget_(budget), known_(automaton.size() * kPlaces, kNotAsked) {}
 
-  const Reached& reached(int32_t id, int place) {
-    const int64_t key = int64_t{id} * kPlaces + place;
-    if (const auto known = known_.find(key); known != known_.end()) return known->second;
+  Reached reached(int32_t id, int place) {
+    const size_t key = static_cast<size_t>(id) * kPlaces + static_cast<size_t>(place);
+    if (known_[key] != kNotAsked) return found_[static_cast<size_t>(known_[key])];
     Reached out;
-    const State& state = automaton_.state(id);
-    const std::span<const Dfa::Edge> edges = automaton_.edges(state);
+    const size_t mine = scratch_.size();
+    const std::span<const Dfa::Edge> edges = automaton_.edges(automaton_.state(id));
     size_t at = 0;
     for (const Place::Part& part : places()[static_cast<size_t>(place)].parts) {
       int next = part.first;
@@ -79,46 +82,85 @@ class Counter {
         next = last + 1;
         if (part.then == kWhole) {
           out.any = true;
-          out.states.push_back(edges[i].to);
+          scratch_.push_back(edges[i].to);
           continue;
         }
-        const Reached& inner = reached(edges[i].to, part.then);
+        const Reached inner = reached(edges[i].to, part.then);
         out.any = out.any || inner.any;
         out.all = out.all && inner.all;
-        out.states.insert(out.states.end(), inner.states.begin(), inner.states.end());
+        budget_.spend(inner.end - inner.begin);
+        for (const int32_t state : states(inner)) scratch_.push_back(state);
       }
       if (next <= part.last) out.all = false;
     }
     // A call may read on, and so may the caller of a rule that ends here.
-    std::ranges::sort(out.states);
-    out.states.erase(std::unique(out.states.begin(), out.states.end()), out.states.end());
-    return known_.emplace(key, std::move(out)).first->second;
+    const auto begin = scratch_.begin() + static_cast<std::ptrdiff_t>(mine);
+    std::sort(begin, scratch_.end());
+    out.begin = static_cast<int32_t>(states_.size());
+    states_.insert(states_.end(), begin, std::unique(begin, scratch_.end()));
+    out.end = static_cast<int32_t>(states_.size());
+    scratch_.resize(mine);
+    known_[key] = static_cast<int32_t>(found_.size());
+    found_.push_back(out);
+    return out;
+  }
+
+  std::span<const int32_t> states(const Reached& reached) const {
+    return std::span(states_).subspan(static_cast<size_t>(reached.begin),
+                                      static_cast<size_t>(reached.end - reached.begin));
   }
 
  private:
+  static constexpr int32_t kNotAsked = -1;
+
   const Automaton& automaton_;
   Budget& budget_;
-  std::unordered_map<int64_t, Reached> known_;
+  std::vector<int32_t> known_;  // [states, places]: into found_
+  std::vector<Reached> found_;
+  std::vector<int32_t> states_, scratch_;
 };
 
+// Who leads where: the sources of each state.
+class Sources {
+ public:
+  Sources(size_t count, std::span<const std::pair<int32_t, int32_t>> steps)
+      : begins_(count + 1, 0), all_(steps.size()) {
+    for (const auto& [from, to] : steps) ++begins_[static_cast<size_t>(to) + 1];
+    for (size_t i = 1; i < begins_.size(); ++i) begins_[i] += begins_[i - 1];
+    std::vector<size_t> at(begins_.begin(), begins_.end() - 1);
+    for (const auto& [from, to] : steps) all_[at[static_cast<size_t>(to)]++] = from;
+  }
+  std::span<const int32_t> of(int32_t state) const {
+    const auto i = static_cast<size_t>(state);
+    return std::span(all_).subspan(begins_[i], begins_[i + 1] - begins_[i]);
+  }
+
+ private:
+  std::vector<size_t> begins_;
+  std::vector<int32_t> all_;
+};
+
+using Steps = std::vector<std::pair<int32_t, int32_t>>;
+
 // Shortest way, in characters, to a state that does not read all of them.
-void count_min(const std::vector<const Reached*>& reached, std::vector<State>& states) {
-  std::vector<std::vector<int32_t>> from(states.size());
+void count_min(const Counter& counter, const std::vector<Reached>& reached, std::vector<State>& states) {
+  Steps steps;
   std::vector<int32_t> level, next;
   for (size_t i = 0; i < states.size(); ++i) {
     states[i].plain_min = kManyChars;
-    if (!reached[i]->all) {
+    const auto id = static_cast<int32_t>(i);
+    if (!reached[i].all) {
       states[i].plain_min = 0;
-      level.push_back(static_cast<int32_t>(i));
+      level.push_back(id);
     } else {
-      for (const int32_t to : reached[i]->states)
-        from[static_cast<size_t>(to)].push_back(static_cast<int32_t>(i));
+      for (const int32_t to : counter.states(reached[i])) steps.emplace_back(id, to);
     }
   }
+  const Sources sources(states.size(), steps);
   for (int16_t chars = 1; !level.empty() && chars < kManyChars; ++chars) {
     next.clear();
     for (const int32_t state : level) {
-      for (const int32_t source : from[static_cast<size_t>(state)]) {
+      for (const int32_t source : sources.of(state)) {
         int16_t& min = states[static_cast<size_t>(source)].plain_min;
         if (min <= chars) continue;
         min = chars;
@@ -130,28 +172,29 @@ void count_min(const std::vector<const Reached*>& reached, std::vector<State>& s
 }
 
 // Longest way, in characters, where it is bounded: from the states that read none, backwards.
-void count_max(const std::vector<const Reached*>& reached, std::vector<State>& states) {
-  std::vector<std::vector<int32_t>> from(states.size());
-  std::vector<size_t> open(states.size(), 0);
+void count_max(const Counter& counter, const std::vector<Reached>& reached, std::vector<State>& states) {
+  Steps steps;
+  std::vector<int32_t> open(states.size(), 0);
   std::vector<int32_t> work;
   for (size_t i = 0; i < states.size(); ++i) {
     states[i].plain_max = kManyChars;
     const bool bounded = !states[i].final && states[i].calls_begin == states[i].calls_end;
     if (!bounded) continue;
-    open[i] = reached[i]->states.size();
-    for (const int32_t to : reached[i]->states)
-      from[static_cast<size_t>(to)].push_back(static_cast<int32_t>(i));
+    const auto id = static_cast<int32_t>(i);
+    open[i] = reached[i].end - reached[i].begin;
+    for (const int32_t to : counter.states(reached[i])) steps.emplace_back(id, to);
     if (open[i] > 0) continue;
     states[i].plain_max = 0;
-    work.push_back(static_cast<int32_t>(i));
+    work.push_back(id);
   }
+  const Sources sources(states.size(), steps);
   while (!work.empty()) {
     const int32_t state = work.back();
     work.pop_back();
-    for (const int32_t source : from[static_cast<size_t>(state)]) {
+    for (const int32_t source : sources.of(state)) {
       if (--open[static_cast<size_t>(source)] > 0) continue;
       int16_t max = 0;
-      for (const int32_t to : reached[static_cast<size_t>(source)]->states) {
+      for (const int32_t to : counter.states(reached[static_cast<size_t>(source)])) {
         max = std::max(max, states[static_cast<size_t>(to)].plain_max);
       }
       states[static_cast<size_t>(source)].plain_max =
@@ -165,13 +208,12 @@ void count_max(const std::vector<const Reached*>& reached, std::vector<State>& s
 
 void count_plain(const Automaton& automaton, std::vector<State>& states, Budget& budget) {
   Counter counter(automaton, budget);
-  std::vector<const Reached*> reached;
+  std::vector<Reached> reached;
   reached.reserve(states.size());
-  // Pointers into an unordered_map stay valid.
   for (size_t i = 0; i < states.size(); ++i)
-    reached.push_back(&counter.reached(static_cast<int32_t>(i), kBegin));
-  count_min(reached, states);
-  count_max(reached, states);
+    reached.push_back(counter.reached(static_cast<int32_t>(i), kBegin));
+  count_min(counter, reached, states);
+  count_max(counter, reached, states);
 }
 
 }  // namespace minimax::grammar

@@ -167,14 +167,9 @@ class Builder {
     }
   }
 
-  int32_t build_repeat(const Expr& repeated, int32_t from) {
-    // A set of characters has many ways through UTF-8: made deterministic once, before it is copied.
-    constexpr int kManyCopies = 8;
-    const bool many =
-        repeated.items[0].kind == Expr::Kind::kSet && std::max(repeated.min, repeated.max) >= kManyCopies;
-    const Expr expr = many ? repeat(automaton(to_dfa(repeated.items[0], encoding_, nullable_, budget_)),
-                                    repeated.min, repeated.max)
-                           : repeated;
+  int32_t build_repeat(const Expr& expr, int32_t from) {
+    if (const std::optional<Dfa> counted = joined(expr, encoding_, nullable_, budget_))
+      return build_dfa(*counted, from);
     for (int i = 0; i < expr.min; ++i) from = build(expr.items[0], from);
     if (expr.max < 0) {
       const int32_t loop = add_state(), end = add_state();
@@ -456,6 +451,7 @@ Dfa product(const Dfa& a, const Dfa& b, bool subtract, Budget& budget) {
 }  // namespace
 
 Dfa to_dfa(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable, Budget& budget) {
+  if (std::optional<Dfa> quick = joined(expr, encoding, nullable, budget)) return std::move(*quick);
   Builder builder(encoding, nullable, budget);
   const int32_t final = builder.build(expr, 0);
   return trimmed(Subsets(builder.nfa, final, budget).run());

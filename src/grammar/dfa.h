@@ -2,6 +2,7 @@
 // Deterministic automata over bytes, calls of rules and tokens: what an expression becomes.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "grammar/expr.h"
@@ -35,6 +36,16 @@ struct Dfa {
 
 // nullable[r]: rule r matches the empty text, so its call may be skipped. All throw Refusal beyond a limit.
 Dfa to_dfa(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable, Budget& budget);
+
+// dfa_join.cc. `unit`, min to max times (max < 0: no limit). REQUIRES: it has no calls, one end that nothing
+// leads on from, and nothing leads back to its beginning: as the automaton of a character.
+Dfa chained(const Dfa& unit, int min, int max, Budget& budget);
+// What any of them accepts. They keep their states, and what begins alike is followed in common as long as
+// more than one of them can. Nothing if there are more ways to do that than states.
+std::optional<Dfa> united(std::vector<Dfa> parts, Budget& budget);
+// Of to_dfa: the quick way, where there is one.
+std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable,
+                          Budget& budget);
 
 // Of automata without calls: what both accept; what `a` accepts and `b` does not.
 Dfa intersection(const Dfa& a, const Dfa& b, Budget& budget);

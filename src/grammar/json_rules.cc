@@ -141,39 +141,8 @@ Expr JsonRules::quoted(Expr body) {
   return sequence({text("\""), std::move(body), text("\"")});
 }
 
-// The automaton of one character, over and over: by hand, since the general way is slow for thousands.
 Dfa JsonRules::characters(int min, int max, Budget& budget) {
-  const Expr any = set_of(all_chars());
-  if (max < 0)
-    return to_dfa(sequence({repeat(any, min, min), repeat(any, 0, -1)}), Encoding::kJsonString, {}, budget);
-  const Dfa one = to_dfa(any, Encoding::kJsonString, {}, budget);
-  int32_t end = 0;
-  for (size_t i = 0; i < one.states.size(); ++i) {
-    if (one.states[i].final) end = static_cast<int32_t>(i);
-  }
-  // States of a character but its end; the end is the beginning of the next.
-  const auto inner = static_cast<int32_t>(one.states.size()) - 1;
-  const auto place = [&](int round, int32_t state) {
-    if (state == end) return (round + 1) * inner;
-    return round * inner + (state < end ? state : state - 1);
-  };
-  Dfa out;
-  budget.spend(int64_t{max + 1} * inner);
-  if (static_cast<size_t>(max + 1) * static_cast<size_t>(inner) > kStatesMax) {
-    throw Refusal{fmt::format("it has more than {} states (kStatesMax)", kStatesMax)};
-  }
-  for (int round = 0; round < max; ++round) {
-    for (int32_t state = 0; state <= inner; ++state) {
-      if (state == end) continue;
-      Dfa::State& made = out.states.emplace_back();
-      made.final = state == 0 && round >= min;
-      for (const Dfa::Edge& edge : one.states[static_cast<size_t>(state)].edges) {
-        made.edges.push_back({edge.first, edge.last, place(round, edge.to)});
-      }
-    }
-  }
-  out.states.emplace_back().final = true;
-  return out;
+  return chained(to_dfa(set_of(all_chars()), Encoding::kJsonString, {}, budget), min, max, budget);
 }
 
 }  // namespace minimax::grammar

@@ -266,6 +266,22 @@ class Parser {
   std::string_view all_, rest_;
 };
 
+// Most patterns have their anchors at the outside alone, where they say no more than what may stand around.
+struct Unanchored {
+  Expr body;
+  bool begins = false, ends = false;  // with ^, with $
+};
+Unanchored unanchored(std::string_view pattern) {
+  Unanchored out{Parser(pattern).parse()};
+  std::vector<Expr>& items = out.body.items;
+  if (out.body.kind != Expr::Kind::kSequence) return out;
+  while (!items.empty() && items.back().kind == Expr::Kind::kEnd) items.pop_back(), out.ends = true;
+  const auto first = std::ranges::find_if(items, [](const Expr& e) { return e.kind != Expr::Kind::kBegin; });
+  out.begins = first != items.begin();
+  items.erase(items.begin(), first);
+  return out;
+}
+
 }  // namespace
 
 Expr parse_regex(std::string_view pattern) {
@@ -273,12 +289,17 @@ Expr parse_regex(std::string_view pattern) {
 }
 
 Dfa whole_match(std::string_view pattern, Encoding encoding, Budget& budget) {
-  return to_dfa(parse_regex(pattern), encoding, {}, budget);
+  return to_dfa(unanchored(pattern).body, encoding, {}, budget);
 }
 
 Dfa found_in(std::string_view pattern, Encoding encoding, Budget& budget) {
   const Expr anything = repeat(set_of(all_chars()), 0, -1);
-  return to_dfa(sequence({anything, parse_regex(pattern), anything}), encoding, {}, budget);
+  Unanchored found = unanchored(pattern);
+  std::vector<Expr> parts;
+  if (!found.begins) parts.push_back(anything);
+  parts.push_back(std::move(found.body));
+  if (!found.ends) parts.push_back(anything);
+  return to_dfa(sequence(std::move(parts)), encoding, {}, budget);
 }
 
 }  // namespace minimax::grammar

@@ -144,7 +144,7 @@ Expr SchemaReader::read_resolved(const Json& schema, const std::string& place, i
   if (const std::optional<std::vector<Json>> values = values_of(schema, place, depth)) {
     std::vector<Expr> all;
     for (const Json& value : *values) all.push_back(rules_.literal(value));
-    return choice(std::move(all));
+    return all.size() == 1 ? std::move(all.front()) : choice(std::move(all));
   }
   const std::vector<std::string> types = types_of(schema, place);
   std::vector<Expr> all;
@@ -270,7 +270,9 @@ Expr SchemaReader::read_object(const Json& schema, const std::string& place, int
   std::vector<Expr> names;
   for (size_t i = 0; i < all.size(); ++i) {
     const std::string inner = fmt::format("{}/properties/{}", place, all[i].name);
-    const Expr value = as_rule(read(*all[i].schema, inner, depth + 1), inner);
+    Expr value = read(*all[i].schema, inner, depth + 1);
+    // A constant stays what it is: by it branches of an anyOf are told apart.
+    if (value.kind != Expr::Kind::kText) value = as_rule(std::move(value), inner);
     names.push_back(text(all[i].name));
     add(i, i + 1, sequence({rules_.literal(Json(all[i].name)), rules_.colon(), value}));
     if (!all[i].optional) continue;
@@ -384,9 +386,17 @@ std::optional<Dfa> SchemaReader::string_body(const Json& schema, const std::stri
 }
 
 Expr SchemaReader::read_string(const Json& schema, const std::string& place) {
+  Json says = Json::object();
+  for (const char* keyword : {"minLength", "maxLength", "pattern", "&patterns", "format"}) {
+    if (const Json* value = schema.find(keyword)) says.set(keyword, *value);
+  }
+  // Strings that say the same are one rule.
+  const auto [known, inserted] = strings_.try_emplace(to_string(says), nothing());
+  if (!inserted) return known->second;
   std::optional<Dfa> body = string_body(schema, place, Encoding::kJsonString);
-  return body ? as_rule(JsonRules::quoted(automaton(rules_.allowed(std::move(*body)))), place)
-              : rules_.string();
+  known->second =
+      body ? as_rule(JsonRules::quoted(automaton(rules_.allowed(std::move(*body)))), place) : rules_.string();
+  return known->second;
 }
 
 Expr SchemaReader::read_number(bool integer, const Json& schema, const std::string& place) {

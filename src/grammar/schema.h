@@ -6,6 +6,7 @@
 // escapes in strings with a length or pattern). A keyword that is not known here, or that cannot be kept
 // exactly, is refused by its name and place: docs/guided_output.md.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -62,6 +63,7 @@ class SchemaReader {
   const SchemaOptions options_;
   Budget& budget_;
   std::vector<std::pair<std::string, int32_t>> refs_;  // rules of $ref targets
+  std::map<std::string, Expr> strings_;                // by the keywords that bind them
 };
 
 // schema_merge.cc: what both schemas allow. Both are resolved: no $ref and no allOf at the top.

@@ -148,6 +148,45 @@ TEST(Schema, ReferencesMayRecur) {
   EXPECT_THAT(refusal(R"({"$ref": "#"})"), testing::HasSubstr("no text"));
 }
 
+// As one automaton where they differ early, and by themselves where what may come depends on all that came.
+TEST(Schema, ManyBranchesAreWhatEachOfThemIs) {
+  std::string told, tangled;
+  for (int i = 0; i < 12; ++i) {
+    const char* comma = i == 0 ? "" : ",";
+    told += fmt::format(
+        R"({}{{"type": "object", "properties": {{"kind": {{"const": "k{}"}}, "n": {{"type": "{}"}}, "s": {{}}}},
+           "required": ["kind"], "additionalProperties": false}})",
+        comma, i, i % 2 == 0 ? "integer" : "string");
+    std::string properties;
+    for (int j = 0; j < 12; ++j) {
+      properties +=
+          fmt::format(R"({}"p{}": {{"type": "{}"}})", j == 0 ? "" : ",", j, i == j ? "string" : "integer");
+    }
+    tangled += fmt::format(R"({}{{"type": "object", "properties": {{{}}}, "additionalProperties": false}})",
+                           comma, properties);
+  }
+  expect(R"({"anyOf": [)" + told + "]}",
+         {R"({"kind": "k0"})", R"({"kind": "k4", "n": 4})", R"({"kind": "k11", "n": "x", "s": [1, {}]})",
+          R"({"kind":"k1","s":null})"},
+         {R"({"kind": "k12"})", R"({"kind": "k4", "n": "x"})", R"({"kind": "k11", "n": 4})", R"({"n": 4})",
+          R"({"kind": "k1", "n": "x")"});
+  expect(R"({"anyOf": [)" + tangled + "]}",
+         {"{}", R"({"p0": 1, "p11": 2})", R"({"p0": 1, "p5": "x", "p11": 2})", R"({"p3": "x"})"},
+         {R"({"p0": "x", "p5": "x"})", R"({"p12": 1})", R"({"p5": 1, "p0": 1})", R"({"p0": true})"});
+}
+
+TEST(Schema, StringsThatSayTheSameAreOneRule) {
+  std::string many;
+  for (int i = 0; i < 40; ++i)
+    many += fmt::format(R"({}"s{}": {{"maxLength": 4096, "type": "string"}})", i == 0 ? "" : ",", i);
+  const std::string of =
+      R"({"type": "object", "properties": {)" + many + R"(}, "additionalProperties": false})";
+  expect(of, {R"({"s1": "x", "s39": "y"})", "{}"}, {R"({"s1": 1})"});
+  expect(
+      R"({"type": "array", "prefixItems": [{"type": "string", "maxLength": 1}, {"type": "string", "maxLength": 2}]})",
+      {R"(["a", "ab"])"}, {R"(["ab", "a"])"});
+}
+
 TEST(Schema, UnknownKeywordsAreRefusedByNameAndPlace) {
   for (const char* keyword : {"not", "if", "patternProperties", "propertyNames", "dependentRequired",
                               "contains", "unevaluatedProperties", "$dynamicRef", "minLenght"}) {

@@ -1,0 +1,238 @@
+// Automata put together as they are, where the next byte tells which of them reads it. The general way, over
+// sets of states, takes microseconds a state: too much for counts of thousands.
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "grammar/dfa.h"
+
+namespace minimax::grammar {
+namespace {
+
+// From here on a repetition of characters is worth an automaton of its own.
+constexpr int kManyCopies = 8;
+
+bool is_counted(const Expr& expr) {
+  return expr.kind == Expr::Kind::kRepeat && expr.items[0].kind == Expr::Kind::kSet &&
+         std::max(expr.min, expr.max) >= kManyCopies;
+}
+
+bool is_large(const Expr& expr) {
+  return expr.kind == Expr::Kind::kDfa || is_counted(expr) ||
+         (expr.kind == Expr::Kind::kSequence && std::ranges::any_of(expr.items, is_large));
+}
+
+bool has_anchor(const Expr& expr) {
+  return expr.kind == Expr::Kind::kBegin || expr.kind == Expr::Kind::kEnd ||
+         std::ranges::any_of(expr.items, has_anchor);
+}
+
+void check_states(size_t states) {
+  if (states > kStatesMax) throw Refusal{fmt::format("it has more than {} states (kStatesMax)", kStatesMax)};
+}
+
+bool is_disjoint(const Dfa::State& a, const Dfa::State& b) {
+  for (size_t i = 0, j = 0; i < a.edges.size() && j < b.edges.size();) {
+    if (a.edges[i].last < b.edges[j].first) {
+      ++i;
+    } else if (b.edges[j].last < a.edges[i].first) {
+      ++j;
+    } else {
+      return false;
+    }
+  }
+  return std::ranges::none_of(a.calls, [&](const Dfa::Call& call) {
+    return std::ranges::find(b.calls, call.symbol, &Dfa::Call::symbol) != b.calls.end();
+  });
+}
+
+// `out` and then `next`; false, and nothing changed, if a byte may belong to either.
+bool append(Dfa& out, Dfa next) {
+  const Dfa::State start = next.states[0];
+  for (const Dfa::State& state : out.states) {
+    if (state.final && !is_disjoint(state, start)) return false;
+  }
+  const size_t count = out.states.size();
+  const auto base = static_cast<int32_t>(count);
+  check_states(count + next.states.size());
+  for (Dfa::State& state : next.states) {
+    for (Dfa::Edge& edge : state.edges) edge.to += base;
+    for (Dfa::Call& call : state.calls) call.to += base;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    Dfa::State& state = out.states[i];
+    if (!state.final) continue;
+    state.edges.insert(state.edges.end(), next.states[0].edges.begin(), next.states[0].edges.end());
+    state.calls.insert(state.calls.end(), next.states[0].calls.begin(), next.states[0].calls.end());
+    std::ranges::sort(state.edges, {}, &Dfa::Edge::first);
+    std::ranges::sort(state.calls, {}, &Dfa::Call::symbol);
+    state.final = start.final;
+  }
+  std::ranges::move(next.states, std::back_inserter(out.states));
+  return true;
+}
+
+// Sets of states of automata that stand side by side in `out`, made states of it. A set of one is that one.
+class Union {
+ public:
+  Union(Dfa& out, Budget& budget) : out_(out), budget_(budget), members_max_(2 * out.states.size()) {}
+
+  // False: they have too many members, all together.
+  bool run(std::vector<int32_t> beginning) {
+    sets_.emplace_back(std::move(beginning), 0);
+    for (size_t i = 0; i < sets_.size(); ++i) {
+      if (members_ > members_max_) return false;
+      expand(i);
+    }
+    return true;
+  }
+
+ private:
+  int32_t number(std::vector<int32_t> set) {
+    std::ranges::sort(set);
+    set.erase(std::unique(set.begin(), set.end()), set.end());
+    if (set.size() == 1) return set[0];
+    const auto [known, inserted] = numbers_.try_emplace(set, static_cast<int32_t>(out_.states.size()));
+    if (inserted) {
+      check_states(out_.states.size() + 1);
+      out_.states.emplace_back();
+      members_ += set.size();
+      sets_.emplace_back(std::move(set), known->second);
+    }
+    return known->second;
+  }
+
+  void expand(size_t i) {
+    const std::vector<int32_t> set = sets_[i].first;
+    const auto at = static_cast<size_t>(sets_[i].second);
+    Dfa::State made;
+    std::vector<Dfa::Edge> edges;
+    std::vector<Dfa::Call> calls;
+    for (const int32_t member : set) {
+      const Dfa::State& state = out_.states[static_cast<size_t>(member)];
+      made.final = made.final || state.final;
+      edges.insert(edges.end(), state.edges.begin(), state.edges.end());
+      calls.insert(calls.end(), state.calls.begin(), state.calls.end());
+    }
+    budget_.spend(1 + std::ssize(set) + std::ssize(edges) + std::ssize(calls));
+    std::ranges::stable_sort(calls, {}, &Dfa::Call::symbol);
+    for (size_t begin = 0, end = 0; begin < calls.size(); begin = end) {
+      std::vector<int32_t> targets;
+      for (; end < calls.size() && calls[end].symbol == calls[begin].symbol; ++end)
+        targets.push_back(calls[end].to);
+      made.calls.push_back({calls[begin].symbol, number(std::move(targets))});
+    }
+    std::vector<int> borders;
+    for (const Dfa::Edge& edge : edges) {
+      borders.push_back(edge.first);
+      borders.push_back(edge.last + 1);
+    }
+    std::ranges::sort(borders);
+    borders.erase(std::unique(borders.begin(), borders.end()), borders.end());
+    for (size_t b = 0; b + 1 < borders.size(); ++b) {
+      budget_.spend(1 + std::ssize(edges) / 8);
+      std::vector<int32_t> targets;
+      for (const Dfa::Edge& edge : edges) {
+        if (edge.first <= borders[b] && borders[b] <= edge.last) targets.push_back(edge.to);
+      }
+      if (targets.empty()) continue;
+      const int32_t to = number(std::move(targets));
+      const auto first = static_cast<uint8_t>(borders[b]), last = static_cast<uint8_t>(borders[b + 1] - 1);
+      const bool goes_on =
+          !made.edges.empty() && made.edges.back().to == to && made.edges.back().last + 1 == first;
+      if (goes_on) {
+        made.edges.back().last = last;
+      } else {
+        made.edges.push_back({first, last, to});
+      }
+    }
+    out_.states[at] = std::move(made);
+  }
+
+  Dfa& out_;
+  Budget& budget_;
+  const size_t members_max_;
+  size_t members_ = 0;
+  std::vector<std::pair<std::vector<int32_t>, int32_t>> sets_;
+  std::map<std::vector<int32_t>, int32_t> numbers_;
+};
+
+}  // namespace
+
+std::optional<Dfa> united(std::vector<Dfa> parts, Budget& budget) {
+  Dfa out{{Dfa::State{}}};
+  std::vector<int32_t> beginning;
+  for (Dfa& part : parts) {
+    if (part.empty_language()) continue;
+    const auto base = static_cast<int32_t>(out.states.size());
+    beginning.push_back(base);
+    budget.spend(std::ssize(part.states));
+    for (Dfa::State& state : part.states) {
+      for (Dfa::Edge& edge : state.edges) edge.to += base;
+      for (Dfa::Call& call : state.calls) call.to += base;
+      out.states.push_back(std::move(state));
+    }
+    if (out.states.size() > kStatesMax) return {};
+  }
+  if (!Union(out, budget).run(std::move(beginning))) return {};
+  return out;
+}
+
+Dfa chained(const Dfa& unit, int min, int max, Budget& budget) {
+  const auto is_end = [](const Dfa::State& state) { return state.final; };
+  if (unit.empty_language() || max == 0) {
+    Dfa out = min == 0 ? Dfa{{Dfa::State{{}, {}, true}}} : Dfa{{Dfa::State{}}};
+    return out;
+  }
+  const auto end = static_cast<int32_t>(std::ranges::find_if(unit.states, is_end) - unit.states.begin());
+  CHECK_EQ(std::ranges::count_if(unit.states, is_end), 1);
+  CHECK(end > 0 && unit.states[static_cast<size_t>(end)].edges.empty());
+  // The end of a round is the beginning of the next; without a maximum the last one is its own.
+  const auto inner = static_cast<int32_t>(unit.states.size()) - 1;
+  const int rounds = max < 0 ? min + 1 : max;
+  const auto place = [&](int round, int32_t state) {
+    if (state == end) return (max < 0 && round == min ? round : round + 1) * inner;
+    return round * inner + (state < end ? state : state - 1);
+  };
+  const size_t count = static_cast<size_t>(rounds) * static_cast<size_t>(inner) + 1;
+  budget.spend(static_cast<int64_t>(count));
+  check_states(count);
+  Dfa out;
+  out.states.reserve(count);
+  for (int round = 0; round < rounds; ++round) {
+    for (int32_t state = 0; state <= inner; ++state) {
+      if (state == end) continue;
+      Dfa::State& made = out.states.emplace_back();
+      made.final = state == 0 && round >= min;
+      made.edges = unit.states[static_cast<size_t>(state)].edges;
+      for (Dfa::Edge& edge : made.edges) edge.to = place(round, edge.to);
+    }
+  }
+  if (max >= 0) out.states.emplace_back().final = true;
+  return out;
+}
+
+std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable,
+                          Budget& budget) {
+  if (expr.kind == Expr::Kind::kDfa) {
+    budget.spend(std::ssize(expr.dfa->states));
+    return *expr.dfa;
+  }
+  if (is_counted(expr)) {
+    return chained(to_dfa(expr.items[0], encoding, nullable, budget), expr.min, expr.max, budget);
+  }
+  if (expr.kind != Expr::Kind::kSequence || !is_large(expr) || has_anchor(expr)) return {};
+  Dfa out{{Dfa::State{{}, {}, true}}};
+  for (const Expr& item : expr.items) {
+    Dfa next = to_dfa(item, encoding, nullable, budget);
+    budget.spend(std::ssize(next.states));
+    if (next.empty_language() || !append(out, std::move(next))) return {};
+  }
+  return out;
+}
+
+}  // namespace minimax::grammar
