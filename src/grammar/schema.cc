@@ -255,17 +255,17 @@ Expr SchemaReader::read_object(const Json& schema, const std::string& place, int
     if (std::ranges::find(all, name, &Property::name) == all.end()) all.push_back({name, &rest, false});
   }
 
-  // Nodes (i, begun): the first i properties are settled; something was written already. Items: each member,
-  // without and with a comma before it.
+  // before(i): a member must follow, the first that may is property i. behind(i): one was written, the next
+  // that may follow a comma is property i.
+  const size_t count = all.size();
   Expr out;
   out.kind = Expr::Kind::kGraph;
-  const auto node = [](size_t i, bool begun) { return static_cast<int>(2 * i + (begun ? 1 : 0)); };
-  const auto add = [&](size_t from, size_t to, const Expr& member) {
-    const auto item = static_cast<int>(out.items.size());
-    out.items.push_back(member);
-    out.items.push_back(sequence({rules_.comma(), member}));
-    out.graph.push_back({node(from, false), node(to, true), item});
-    out.graph.push_back({node(from, true), node(to, true), item + 1});
+  const auto before = [](size_t i) { return static_cast<int>(1 + i); };
+  const auto behind = [&](size_t i) { return static_cast<int>(2 + count + i); };
+  const int end = behind(count + 1);
+  const auto add = [&](int from, int to, Expr item) {
+    out.graph.push_back({from, to, static_cast<int>(out.items.size())});
+    out.items.push_back(std::move(item));
   };
   std::vector<Expr> names;
   for (size_t i = 0; i < all.size(); ++i) {
@@ -274,10 +274,9 @@ Expr SchemaReader::read_object(const Json& schema, const std::string& place, int
     // A constant stays what it is: by it branches of an anyOf are told apart.
     if (value.kind != Expr::Kind::kText) value = as_rule(std::move(value), inner);
     names.push_back(text(all[i].name));
-    add(i, i + 1, sequence({rules_.literal(Json(all[i].name)), rules_.colon(), value}));
-    if (!all[i].optional) continue;
-    out.graph.push_back({node(i, false), node(i + 1, false), -1});
-    out.graph.push_back({node(i, true), node(i + 1, true), -1});
+    add(before(i), behind(i + 1),
+        sequence({rules_.literal(Json(all[i].name)), rules_.colon(), std::move(value)}));
+    if (all[i].optional) out.graph.push_back({before(i), before(i + 1), -1});
   }
   if (rest != Json(false)) {
     Expr key = rules_.string();
@@ -288,13 +287,16 @@ Expr SchemaReader::read_object(const Json& schema, const std::string& place, int
                     place + "/(other names)");
     }
     const std::string inner = place + "/additionalProperties";
-    add(all.size(), all.size(),
+    add(before(count), behind(count),
         sequence({key, rules_.colon(), as_rule(read(rest, inner, depth + 1), inner)}));
   }
-  const auto end = static_cast<int>(2 * all.size() + 2);
-  out.items.push_back(rules_.close());
-  out.graph.push_back({node(all.size(), true), end, static_cast<int>(out.items.size()) - 1});
-  out.graph.push_back({node(all.size(), false), end, -1});
+  // What is left may be left out.
+  size_t last = count;
+  while (last > 0 && all[last - 1].optional) --last;
+  for (size_t i = 0; i <= count; ++i) add(behind(i), before(i), rules_.comma());
+  for (size_t i = last; i <= count; ++i) add(behind(i), end, rules_.close());
+  out.graph.push_back({0, before(0), -1});
+  if (last == 0) out.graph.push_back({0, end, -1});
   out.ends = {end};
   return as_rule(sequence({text("{"), rules_.open(), std::move(out), text("}")}), place);
 }
