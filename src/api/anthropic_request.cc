@@ -20,11 +20,22 @@ constexpr std::array kNames{Renamed{"stop", "stop_sequences"},
 // The messages of a chat request as they grow.
 class Messages {
  public:
-  void add(Json message) { list_.push_back(std::move(message)); }
+  void add(Json message) {
+    if (*message.find("role") == Json("assistant")) calls_ = {};
+    if (const Json* calls = message.find("tool_calls")) calls_ = *calls;
+    list_.push_back(std::move(message));
+  }
+  // Whether the assistant's last message has a call with this id.
+  bool has_called(const std::string& id) const {
+    return calls_.is_array() && std::ranges::any_of(calls_.as_array(), [&](const Json& call) {
+             return *call.find("id") == Json(id);
+           });
+  }
   Json take() { return std::move(list_); }
 
  private:
   Json list_ = Json::array();
+  Json calls_;
 };
 
 Failure unreadable(std::string_view type, const std::string& place) {
@@ -48,6 +59,12 @@ Result<std::string> block_text(const Json& block, std::string_view member, const
 Status add_tool_result(const Json& block, const std::string& place, Messages& out) {
   const Result<std::string> id = block_text(block, "tool_use_id", place);
   if (!id.ok()) return id.failure();
+  if (!out.has_called(*id)) {
+    return invalid(fmt::format("{}.tool_use_id is {}, and the last message of the assistant before it has no "
+                               "tool_use with that id.",
+                               place, to_string(Json(*id))),
+                   place + ".tool_use_id");
+  }
   std::string text;
   if (const Json* content = block.find("content"); content != nullptr && !content->is_null()) {
     Result<std::string> read = text_content(*content, kText, "\n", place + ".content");

@@ -115,6 +115,19 @@ TEST(AnthropicRequestTest, WhatIsNotOfferedIsRefusedByNameAndTheRestTaken) {
       "allowed_callers": ["direct"]}]})");
 }
 
+TEST(AnthropicRequestTest, AResultWithoutItsCallIsNamedWhereItStands) {
+  const std::string head = R"({"max_tokens": 9, "system": "s", "messages": [{"role": "user", "content": "1"},
+      {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]}, )";
+  const auto results = [](const std::string& id) {
+    return R"({"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "tool_result", "tool_use_id": ")" +
+           id + R"("}]}]})";
+  };
+  chat_of(head + results("a"));
+  EXPECT_EQ(failure_of(head + results("b")).param, "messages[2].content[1].tool_use_id");
+  EXPECT_EQ(failure_of(head + R"({"role": "assistant", "content": "2"}, )" + results("a")).param,
+            "messages[3].content[1].tool_use_id");
+}
+
 TEST(AnthropicErrorsTest, EveryRefusalHasTheClientsShape) {
   const auto type_of = [](int status) {
     const Json body = json(anthropic_reply(error_reply(status, "No."), "id").body);

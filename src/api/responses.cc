@@ -149,15 +149,18 @@ Result<ChatRequest> Responses::read(const ResponsesRequest& wire, const Response
 Answer Responses::create(const Json& body, const RequestContext& context, Notify notify) {
   const Result<Json> whole = with_references(body);
   if (!whole.ok()) return error_reply(whole.failure());
-  Result<ResponsesRequest> wire = read_responses_request(*whole);
+  const Json* previous = whole->find("previous_response_id");
+  Result<ResponseHistory> history =
+      history_of(previous != nullptr && previous->is_string() ? previous->as_string() : "");
+  if (!history.ok()) return error_reply(history.failure());
+  Result<ResponsesRequest> wire =
+      read_responses_request(*whole, history->empty() ? Json::Array() : history->back()->messages);
   if (!wire.ok()) return error_reply(wire.failure());
   if (wire->background && !store_.enabled()) {
     return error_reply(400,
                        "background needs a store, and this server keeps none (--response-store-bytes 0).",
                        "background");
   }
-  Result<ResponseHistory> history = history_of(wire->previous_id);
-  if (!history.ok()) return error_reply(history.failure());
   Result<ChatRequest> request = read(*wire, *history, context);
   if (!request.ok()) return error_reply(request.failure());
 

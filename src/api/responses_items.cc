@@ -1,5 +1,6 @@
 #include "api/responses_items.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -17,6 +18,9 @@ constexpr std::array<std::string_view, 2> kReasoningTypes{"reasoning_text", "tex
 
 class Items {
  public:
+  explicit Items(const Json::Array& before) {
+    for (const Json& message : before) note_calls(message);
+  }
   Status add(const Json& item, const std::string& place);
   Json take() {
     flush();
@@ -35,17 +39,26 @@ class Items {
   Status add_call(const Json& item, const std::string& place);
   Status add_result(const Json& item, const std::string& place);
   Turn& turn() { return turn_ ? *turn_ : turn_.emplace(); }
+  void note_calls(const Json& message);
   void flush();
 
   Json messages_ = Json::array();
   std::optional<Turn> turn_;
+  Json calls_;  // of the assistant's last message
 };
+
+void Items::note_calls(const Json& message) {
+  if (*message.find("role") != Json("assistant")) return;
+  const Json* calls = message.find("tool_calls");
+  calls_ = calls == nullptr ? Json() : *calls;
+}
 
 void Items::flush() {
   if (!turn_) return;
   Json message = Json::object({{"role", "assistant"}, {"content", turn_->content.value_or("")}});
   if (turn_->reasoning) message.set("reasoning", std::move(*turn_->reasoning));
   if (!turn_->calls.is_null()) message.set("tool_calls", std::move(turn_->calls));
+  note_calls(message);
   messages_.push_back(std::move(message));
   turn_.reset();
 }
@@ -134,13 +147,22 @@ Status Items::add_result(const Json& item, const std::string& place) {
   Result<std::string> text = text_content(*output, kTextTypes, "\n", place + ".output");
   if (!text.ok()) return text.failure();
   flush();
+  const bool called = calls_.is_array() && std::ranges::any_of(calls_.as_array(), [&](const Json& call) {
+                        return *call.find("id") == Json(id);
+                      });
+  if (!called) {
+    return invalid(fmt::format("{}.call_id is {}, and the last turn of the assistant before it has no "
+                               "function_call with that id.",
+                               place, to_string(Json(id))),
+                   place + ".call_id");
+  }
   messages_.push_back(Json::object({{"role", "tool"}, {"tool_call_id", id}, {"content", std::move(*text)}}));
   return {};
 }
 
 }  // namespace
 
-Result<Json> messages_of_items(const Json& items, const std::string& place) {
+Result<Json> messages_of_items(const Json& items, const std::string& place, const Json::Array& before) {
   if (items.is_string()) {
     return Json(Json::Array{Json::object({{"role", "user"}, {"content", items}})});
   }
@@ -148,7 +170,7 @@ Result<Json> messages_of_items(const Json& items, const std::string& place) {
     return invalid(fmt::format("{} must be a string or a list of items, not {}.", place, items.type_name()),
                    place);
   }
-  Items out;
+  Items out(before);
   for (size_t i = 0; i < items.as_array().size(); ++i) {
     if (Status status = out.add(items.as_array()[i], fmt::format("{}[{}]", place, i)); !status.ok())
       return status.failure();

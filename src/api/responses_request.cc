@@ -262,7 +262,7 @@ Result<ResponseIncludes> read_includes(const std::vector<std::string>& names) {
   return out;
 }
 
-Result<ResponsesRequest> read_responses_request(const Json& body) {
+Result<ResponsesRequest> read_responses_request(const Json& body, const Json::Array& before) {
   Fields fields(body);
   ResponsesRequest request;
   request.chat = Json::object();
@@ -271,7 +271,7 @@ Result<ResponsesRequest> read_responses_request(const Json& body) {
   const Json* input = fields.any("input");
   if (input == nullptr) fields.fail("input", "The request has no input.");
   if (!fields.ok()) return fields.failure();
-  Result<Json> messages = messages_of_items(*input, "input");
+  Result<Json> messages = messages_of_items(*input, "input", before);
   if (!messages.ok()) return messages.failure();
   request.input = std::move(*messages);
   request.instructions = fields.string("instructions").value_or("");

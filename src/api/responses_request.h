@@ -32,7 +32,8 @@ struct ResponsesRequest {
   Json echo;
 };
 
-Result<ResponsesRequest> read_responses_request(const Json& body);
+// `before`: the messages of the turn that it continues.
+Result<ResponsesRequest> read_responses_request(const Json& body, const Json::Array& before = {});
 
 // The chat request with its messages: instructions, then those of earlier turns, then this turn's input.
 Json chat_of_response(const ResponsesRequest& request, const Json::Array& history);
