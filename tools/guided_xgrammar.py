@@ -90,7 +90,7 @@ def compare(kind: str, sources: list[Any], seed: int) -> bool:
             continue
         except Exception as error:
             counts["refused by xgrammar"] += 1
-            counts["  because " + str(error).strip().splitlines()[-1][-60:]] += 1
+            counts["  because " + (str(error).strip().splitlines() or [type(error).__name__])[-1][-60:]] += 1
             continue
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
