@@ -89,19 +89,25 @@ void inline_calls(Expr& expr, const Grammar& grammar, const std::vector<bool>& s
 }
 
 // The branches of an anyOf begin alike, and to follow a hundred of them at once costs a hundredfold at each
-// byte.
+// byte. As one automaton they take the states of all again, so none is part of many: `unions` counts them by
+// rule.
 std::optional<Dfa> with_branches_united(const Expr& body, const Grammar& grammar,
-                                        const std::vector<bool>& nullable, Budget& budget) {
+                                        const std::vector<bool>& nullable, std::vector<int>& unions,
+                                        Budget& budget) {
   constexpr std::ptrdiff_t kManyBranches = 8;
+  constexpr int kUnionsMax = 3;
   const auto is_call = [](const Expr& item) { return item.kind == Expr::Kind::kRule; };
   if (body.kind != Expr::Kind::kChoice || std::ranges::count_if(body.items, is_call) < kManyBranches)
     return {};
+  for (const Expr& item : body.items) {
+    if (is_call(item) && ++unions[static_cast<size_t>(item.number)] > kUnionsMax) return {};
+  }
   std::vector<Dfa> parts;
   for (const Expr& item : body.items) {
     const Expr& part = is_call(item) ? grammar.rules[static_cast<size_t>(item.number)].body : item;
     parts.push_back(to_dfa(part, Encoding::kUtf8, nullable, budget));
   }
-  return united(std::move(parts), budget);
+  return united(std::move(parts), kStatesMax / 4, budget);
 }
 
 // A few rounds: rules that become free of calls by the first are small for the second.
@@ -195,6 +201,7 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
   const size_t count = grammar.rules.size();
   const std::vector<bool> nullable = find_nullable(grammar, budget);
   std::vector<Dfa> dfas(count);
+  std::vector<int> unions(count, 0);
   std::vector<int32_t> work{0};
   size_t states = 0;
   while (!work.empty()) {
@@ -202,7 +209,7 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
     work.pop_back();
     if (!dfas[rule].states.empty()) continue;
     const Expr& body = grammar.rules[rule].body;
-    std::optional<Dfa> whole = with_branches_united(body, grammar, nullable, budget);
+    std::optional<Dfa> whole = with_branches_united(body, grammar, nullable, unions, budget);
     dfas[rule] = whole ? std::move(*whole) : to_dfa(body, Encoding::kUtf8, nullable, budget);
     states += dfas[rule].states.size();
     if (states > kStatesMax)

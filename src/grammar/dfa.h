@@ -41,8 +41,9 @@ Dfa to_dfa(const Expr& expr, Encoding encoding, const std::vector<bool>& nullabl
 // leads on from, and nothing leads back to its beginning: as the automaton of a character.
 Dfa chained(const Dfa& unit, int min, int max, Budget& budget);
 // What any of them accepts. They keep their states, and what begins alike is followed in common as long as
-// more than one of them can. Nothing if there are more ways to do that than states.
-std::optional<Dfa> united(std::vector<Dfa> parts, Budget& budget);
+// more than one of them can. Nothing if there are more ways to do that than states, or more than `states_max`
+// in all.
+std::optional<Dfa> united(std::vector<Dfa> parts, size_t states_max, Budget& budget);
 // Of to_dfa: the quick way, where there is one.
 std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable,
                           Budget& budget);

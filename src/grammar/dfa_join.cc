@@ -31,6 +31,12 @@ bool has_anchor(const Expr& expr) {
          std::ranges::any_of(expr.items, has_anchor);
 }
 
+// The parts of a sequence, those of sequences in it among them.
+void add_parts(const Expr& expr, std::vector<const Expr*>& parts) {
+  if (expr.kind != Expr::Kind::kSequence) return parts.push_back(&expr);
+  for (const Expr& item : expr.items) add_parts(item, parts);
+}
+
 void check_states(size_t states) {
   if (states > kStatesMax) throw Refusal{fmt::format("it has more than {} states (kStatesMax)", kStatesMax)};
 }
@@ -79,13 +85,14 @@ bool append(Dfa& out, Dfa next) {
 // Sets of states of automata that stand side by side in `out`, made states of it. A set of one is that one.
 class Union {
  public:
-  Union(Dfa& out, Budget& budget) : out_(out), budget_(budget), members_max_(2 * out.states.size()) {}
+  Union(Dfa& out, size_t states_max, Budget& budget)
+      : out_(out), budget_(budget), states_max_(states_max), members_max_(2 * out.states.size()) {}
 
-  // False: they have too many members, all together.
+  // False: too many, or too many members all together.
   bool run(std::vector<int32_t> beginning) {
     sets_.emplace_back(std::move(beginning), 0);
     for (size_t i = 0; i < sets_.size(); ++i) {
-      if (members_ > members_max_) return false;
+      if (members_ > members_max_ || out_.states.size() > states_max_) return false;
       expand(i);
     }
     return true;
@@ -98,7 +105,6 @@ class Union {
     if (set.size() == 1) return set[0];
     const auto [known, inserted] = numbers_.try_emplace(set, static_cast<int32_t>(out_.states.size()));
     if (inserted) {
-      check_states(out_.states.size() + 1);
       out_.states.emplace_back();
       members_ += set.size();
       sets_.emplace_back(std::move(set), known->second);
@@ -155,7 +161,7 @@ class Union {
 
   Dfa& out_;
   Budget& budget_;
-  const size_t members_max_;
+  const size_t states_max_, members_max_;
   size_t members_ = 0;
   std::vector<std::pair<std::vector<int32_t>, int32_t>> sets_;
   std::map<std::vector<int32_t>, int32_t> numbers_;
@@ -163,7 +169,7 @@ class Union {
 
 }  // namespace
 
-std::optional<Dfa> united(std::vector<Dfa> parts, Budget& budget) {
+std::optional<Dfa> united(std::vector<Dfa> parts, size_t states_max, Budget& budget) {
   Dfa out{{Dfa::State{}}};
   std::vector<int32_t> beginning;
   for (Dfa& part : parts) {
@@ -176,9 +182,9 @@ std::optional<Dfa> united(std::vector<Dfa> parts, Budget& budget) {
       for (Dfa::Call& call : state.calls) call.to += base;
       out.states.push_back(std::move(state));
     }
-    if (out.states.size() > kStatesMax) return {};
+    if (out.states.size() > states_max) return {};
   }
-  if (!Union(out, budget).run(std::move(beginning))) return {};
+  if (!Union(out, states_max, budget).run(std::move(beginning))) return {};
   return out;
 }
 
@@ -227,8 +233,10 @@ std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector
   }
   if (expr.kind != Expr::Kind::kSequence || !is_large(expr) || has_anchor(expr)) return {};
   Dfa out{{Dfa::State{{}, {}, true}}};
-  for (const Expr& item : expr.items) {
-    Dfa next = to_dfa(item, encoding, nullable, budget);
+  std::vector<const Expr*> parts;
+  add_parts(expr, parts);
+  for (const Expr* part : parts) {
+    Dfa next = to_dfa(*part, encoding, nullable, budget);
     budget.spend(std::ssize(next.states));
     if (next.empty_language() || !append(out, std::move(next))) return {};
   }

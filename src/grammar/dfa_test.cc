@@ -65,7 +65,7 @@ TEST(Dfa, AUnionAcceptsWhatItsPartsDo) {
     all += (all.empty() ? "" : "|") + pattern;
   }
   Budget budget(kCompileStepsMax);
-  const std::optional<Dfa> whole = united(std::move(parts), budget);
+  const std::optional<Dfa> whole = united(std::move(parts), kStatesMax, budget);
   ASSERT_TRUE(whole);
   EXPECT_TRUE(same_language(*whole, of(all, Encoding::kUtf8)));
 }
@@ -76,7 +76,7 @@ TEST(Dfa, AUnionThatMultipliesIsNone) {
   for (int i = 4; i < 16; ++i)
     parts.push_back(of("[ab]{" + std::to_string(i) + "}a[ab]{0,200}", Encoding::kUtf8));
   Budget budget(kCompileStepsMax);
-  EXPECT_FALSE(united(std::move(parts), budget));
+  EXPECT_FALSE(united(std::move(parts), kStatesMax, budget));
 }
 
 }  // namespace

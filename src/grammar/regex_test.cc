@@ -84,6 +84,9 @@ TEST(Regex, HostileOnesMeetANamedLimit) {
   EXPECT_THAT(refusal("((a{4000}){4000}){4000}"), testing::HasSubstr("kNfaStatesMax"));
   EXPECT_THAT(refusal("(a|b)*a(a|b){25}"),
               testing::AnyOf(testing::HasSubstr("kStatesMax"), testing::HasSubstr("kCompileStepsMax")));
+  std::string nested = "[a-z]{0,1000}";  // at every level the way over sets of states is the only one
+  for (int i = 0; i < 60; ++i) nested = "(" + nested + "[a-z]{8,9})";
+  EXPECT_EQ(refusal(nested), "");
   EXPECT_THAT(refusal(std::string(200, '(') + std::string(200, ')')), testing::HasSubstr("kNestingMax"));
   EXPECT_THAT(refusal(std::string(300'000, 'a')), testing::HasSubstr("kSourceBytesMax"));
 }

@@ -175,6 +175,25 @@ TEST(Schema, ManyBranchesAreWhatEachOfThemIs) {
          {R"({"p0": "x", "p5": "x"})", R"({"p12": 1})", R"({"p5": 1, "p0": 1})", R"({"p0": true})"});
 }
 
+TEST(Schema, BranchesThatComeUpInManyPlacesStayRules) {
+  std::string defs, any, places;
+  for (int i = 0; i < 10; ++i) {
+    const char* comma = i == 0 ? "" : ",";
+    std::string properties = fmt::format(R"("kind": {{"const": "k{}"}})", i);
+    for (int j = 0; j < 20; ++j)
+      properties += fmt::format(R"(, "property number {}": {{"type": "string"}})", j);
+    defs += fmt::format(
+        R"({}"d{}": {{"properties": {{{}}}, "required": ["kind"], "additionalProperties": false}})", comma, i,
+        properties);
+    any += fmt::format(R"({}{{"$ref": "#/$defs/d{}"}})", comma, i);
+  }
+  for (int i = 0; i < 60; ++i)
+    places += fmt::format(R"({}"x{}": {{"anyOf": [{}]}})", i == 0 ? "" : ",", i, any);
+  expect(R"({"type": "object", "properties": {)" + places + R"(}, "$defs": {)" + defs + "}}",
+         {R"({"x0": {"kind": "k0"}, "x59": {"kind": "k9", "property number 3": "x"}})"},
+         {R"({"x0": {"kind": "k10"}})", R"({"x59": {"kind": 9}})"});
+}
+
 TEST(Schema, StringsThatSayTheSameAreOneRule) {
   std::string many;
   for (int i = 0; i < 40; ++i)
