@@ -387,13 +387,17 @@ std::optional<Dfa> SchemaReader::string_body(const Json& schema, const std::stri
   return out;
 }
 
-Expr SchemaReader::read_string(const Json& schema, const std::string& place) {
-  Json says = Json::object();
+Json SchemaReader::string_keywords(const Json& schema) {
+  Json out = Json::object();
   for (const char* keyword : {"minLength", "maxLength", "pattern", "&patterns", "format"}) {
-    if (const Json* value = schema.find(keyword)) says.set(keyword, *value);
+    if (const Json* value = schema.find(keyword)) out.set(keyword, *value);
   }
+  return out;
+}
+
+Expr SchemaReader::read_string(const Json& schema, const std::string& place) {
   // Strings that say the same are one rule.
-  const auto [known, inserted] = strings_.try_emplace(to_string(says), nothing());
+  const auto [known, inserted] = strings_.try_emplace(to_string(string_keywords(schema)), nothing());
   if (!inserted) return known->second;
   std::optional<Dfa> body = string_body(schema, place, Encoding::kJsonString);
   known->second =

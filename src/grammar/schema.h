@@ -38,6 +38,8 @@ class SchemaReader {
   Json resolved(const Json& schema, const std::string& place, int depth = 0);
   // The types that values of a resolved schema may have; "number" includes integers.
   static std::vector<std::string> types_of(const Json& schema, const std::string& place);
+  // What a resolved schema says of strings: by it they are one rule or two.
+  static Json string_keywords(const Json& schema);
   // What the values of a string may be, encoded; nothing: any.
   std::optional<Dfa> string_body(const Json& schema, const std::string& place, Encoding encoding);
   // Those of enum and const that agree with the rest of the (resolved) schema; nothing: neither is there.

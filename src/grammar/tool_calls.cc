@@ -1,6 +1,7 @@
 #include "grammar/tool_calls.h"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -18,10 +19,19 @@ bool writable(const std::string& name) {
   return !name.empty() && name.size() <= kNameBytesMax && name.find_first_of("\"<>\n") == std::string::npos;
 }
 
+// What the parameters of all tools have in common: most are strings of which nothing is said.
+struct Texts {
+  Dfa ends;                           // texts that hold the end of a value
+  std::map<std::string, Expr> rules;  // of texts and their end, by the keywords that bind them
+};
+
 class CallWriter {
  public:
-  CallWriter(Grammar& grammar, JsonRules& rules, const Json& root, Budget& budget)
-      : budget_(budget), rules_(rules), reader_(grammar, rules, root, {.closed_objects = false}, budget) {}
+  CallWriter(Grammar& grammar, JsonRules& rules, Texts& texts, const Json& root, Budget& budget)
+      : budget_(budget),
+        rules_(rules),
+        texts_(texts),
+        reader_(grammar, rules, root, {.closed_objects = false}, budget) {}
 
   Expr parameters(const Json& schema) {
     const Json whole = schema.is_null()
@@ -76,21 +86,26 @@ class CallWriter {
 
  private:
   Expr parameter(Expr name, Expr value, const std::string& place) {
-    const Expr body = sequence(
-        {text("<parameter name=\""), std::move(name), text("\">"), std::move(value), text("</parameter>\n")});
+    const Expr body = sequence({text("<parameter name=\""), std::move(name), text("\">"), std::move(value)});
     return rule(rules_.add_rule("parameter " + place, body));
   }
 
-  Expr plain_text(std::optional<Dfa> body) {
-    const Expr any = repeat(set_of(all_chars()), 0, -1);
-    if (!body) body = to_dfa(any, Encoding::kUtf8, {}, budget_);
-    return automaton(difference(*body, found_in(kEndsOfValue, Encoding::kUtf8, budget_), budget_));
+  static Expr ended(Expr value) { return sequence({std::move(value), text("</parameter>\n")}); }
+
+  Expr plain_text(const Json& schema, const std::string& place) {
+    const auto [known, inserted] =
+        texts_.rules.try_emplace(to_string(SchemaReader::string_keywords(schema)), nothing());
+    if (!inserted) return known->second;
+    std::optional<Dfa> body = reader_.string_body(schema, place, Encoding::kUtf8);
+    if (!body) body = to_dfa(repeat(set_of(all_chars()), 0, -1), Encoding::kUtf8, {}, budget_);
+    Expr whole = ended(automaton(difference(*body, texts_.ends, budget_)));
+    return known->second = rule(rules_.add_rule("text " + place, std::move(whole)));
   }
 
-  // A value as it stands between its tags.
+  // A value as it stands between its tags, with the second of them.
   Expr value_of(const Json& schema, const std::string& place, int depth) {
     const Json whole = reader_.resolved(schema, place, depth);
-    if (whole == Json(true)) return choice({plain_text({}), rules_.value()});
+    if (whole == Json(true)) return choice({plain_text(Json::object(), place), ended(rules_.value())});
     if (whole.is_bool()) return nothing();
     for (const char* key : {"anyOf", "oneOf"}) {
       const Json* branches = whole.find(key);
@@ -108,15 +123,14 @@ class CallWriter {
       return choice(std::move(all));
     }
     if (const std::optional<std::vector<Json>> values = reader_.values_of(whole, place, depth))
-      return values_to_choice(*values, place);
+      return ended(values_to_choice(*values, place));
     std::vector<std::string> types = SchemaReader::types_of(whole, place);
     std::vector<Expr> all;
-    if (std::erase(types, "string") > 0)
-      all.push_back(plain_text(reader_.string_body(whole, place, Encoding::kUtf8)));
+    if (std::erase(types, "string") > 0) all.push_back(plain_text(whole, place));
     if (!types.empty()) {
       Json others = whole;
       others.set("type", Json(Json::Array(types.begin(), types.end())));
-      all.push_back(reader_.read(others, place, depth + 1));
+      all.push_back(ended(reader_.read(others, place, depth + 1)));
     }
     return choice(std::move(all));
   }
@@ -137,6 +151,7 @@ class CallWriter {
 
   Budget& budget_;
   JsonRules& rules_;
+  Texts& texts_;
   SchemaReader reader_;
 };
 
@@ -155,6 +170,7 @@ Expr tool_calls(const ToolCallRules& calls, Grammar& grammar, JsonRules& rules, 
   std::vector<Expr> invokes;
   // Inside JSON too the end of a parameter would end it.
   rules.ban(found_in(kEndsOfValue, Encoding::kJsonString, budget));
+  Texts texts{found_in(kEndsOfValue, Encoding::kUtf8, budget), {}};
   for (const ToolCallRules::Tool& tool : calls.tools) {
     if (!writable(tool.name))
       throw Refusal{
@@ -165,7 +181,7 @@ Expr tool_calls(const ToolCallRules& calls, Grammar& grammar, JsonRules& rules, 
     const Json& own = tool.parameters.is_null() ? none : tool.parameters;
     const Json& schema = tool.checked ? own : any;
     try {
-      Expr parameters = CallWriter(grammar, rules, schema, budget).parameters(schema);
+      Expr parameters = CallWriter(grammar, rules, texts, schema, budget).parameters(schema);
       const Expr invoke = sequence(
           {text("<invoke name=\"" + tool.name + "\">\n"), std::move(parameters), text("</invoke>\n")});
       invokes.push_back(rule(rules.add_rule("tool " + tool.name, invoke)));
