@@ -253,14 +253,15 @@ void Machine::mask(ConfigId id, std::span<uint32_t> out) {
 
 // The inner loop of this room. For each depth of the path to the present node: the configuration there, and
 // its row of known steps; a row stays where it is once it is made.
-void Machine::walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
+void Machine::walk(const Trie& trie, size_t begin, size_t behind, ConfigId from,
+                   std::vector<uint32_t>& mask) {
   std::vector<ConfigId> path(vocabulary_.bytes_max() + 1, kDead);
   std::vector<const int32_t*> rows(path.size(), nullptr);
   path[0] = from;
   constexpr int64_t kNodesAStep = 32;
   int64_t nodes = 0;
-  const TrieNode* const end = trie.nodes.data() + trie.nodes.size();
-  for (const TrieNode* node = trie.nodes.data(); node != end;) {
+  const TrieNode* const end = trie.nodes.data() + behind;
+  for (const TrieNode* node = trie.nodes.data() + begin; node != end;) {
     if (++nodes % (kNodesAStep * 1024) == 0) spend(1024);
     const size_t parent = node->depth - 1u;
     const int32_t* row = rows[parent];
@@ -306,14 +307,16 @@ bool Machine::take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, 
 
 void Machine::compute_mask(Config& at, ConfigId id) {
   std::vector<uint32_t> mask(vocabulary_.mask_words(), 0);
-  if (at.plain_min >= kPlainEnough || !mask_by_runs(id, mask)) {
+  const bool runs = at.plain_min < kPlainEnough && mask_by_runs(id, mask);
+  if (!runs && !mask_by_likeness(id, mask)) {
     const Vocabulary::Parts parts = vocabulary_.parts(at.plain_min, at.plain_max);
     mask = *parts.mask;
     walk(*parts.trie, id, mask);
   }
   for (const Vocabulary::Twin& twin : vocabulary_.twins()) {
-    const bool set = mask[static_cast<size_t>(twin.of) / 32] >> (twin.of % 32) & 1;
-    if (set) mask[static_cast<size_t>(twin.id) / 32] |= 1u << (twin.id % 32);
+    const uint32_t set = mask[static_cast<size_t>(twin.of) / 32] >> (twin.of % 32) & 1;
+    uint32_t& word = mask[static_cast<size_t>(twin.id) / 32];
+    word = (word & ~(1u << (twin.id % 32))) | set << (twin.id % 32);
   }
   for (const Automaton::Token& token : at.tokens)
     mask[static_cast<size_t>(token.id) / 32] |= 1u << (token.id % 32);

@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -117,7 +118,11 @@ class Machine {
   ConfigId intern_config(Key items, bool accepting);
   uint64_t intern_frames(Key frames);
   void compute_mask(Config& config, ConfigId id);
-  void walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask);
+  void walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
+    walk(trie, 0, trie.nodes.size(), from, mask);
+  }
+  // The nodes from `begin` to `end`, whole subtrees of the root.
+  void walk(const Trie& trie, size_t begin, size_t end, ConfigId from, std::vector<uint32_t>& mask);
   void spend(int64_t steps);
 
   // machine_runs.cc: sets of bytes that states read whichever they are, and those that the automaton counts.
@@ -140,6 +145,8 @@ class Machine {
   RunLength reads(ConfigId from, uint8_t kind);
   bool take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask);
   bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);
+  std::optional<ByteSet> differing(ConfigId one, ConfigId other);
+  bool mask_by_likeness(ConfigId from, std::vector<uint32_t>& mask);
 
   static constexpr int32_t state_of(uint64_t item) { return static_cast<int32_t>(item >> 32); }
   Config& config(ConfigId id) { return configs_[static_cast<size_t>(id)]; }

@@ -1,6 +1,7 @@
 // Masks of constraints that count bytes of a set: see byte_runs.h.
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 
 #include "grammar/machine.h"
@@ -129,6 +130,56 @@ Machine::RunLength Machine::reads(ConfigId from, uint8_t kind) {
   const RunLength found = run_from(kinds_[kind], TrieNode::kHeightMax, from, nullptr);
   config(from).reads[kind] = found;
   return found;
+}
+
+// The first bytes by which the two lead to different places, if they are few.
+std::optional<ByteSet> Machine::differing(ConfigId one, ConfigId other) {
+  constexpr size_t kFew = 16;
+  constexpr std::array<uint8_t, 4> kProbes{'e', ' ', '0', 0xE4};
+  int others = 0;
+  for (const uint8_t byte : kProbes) {
+    const ConfigId next = next_byte(other, byte);
+    others += next == kDead || next_byte(one, byte) != next ? 1 : 0;
+    if (others > 1) return {};
+  }
+  ByteSet out;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const auto b = static_cast<uint8_t>(byte);
+    if (next_byte(one, b) != next_byte(other, b)) out.set(byte);
+    if (out.count() > kFew) return {};
+  }
+  return out;
+}
+
+// In text that may not hold some word the places inside the word differ from all others by a byte or two, but
+// they read few plain characters for sure. Their mask is that of a place nearby, but for the tokens that
+// begin with such a byte.
+bool Machine::mask_by_likeness(ConfigId from, std::vector<uint32_t>& mask) {
+  constexpr size_t kNearby = 8;
+  for (size_t i = 0; i < std::min(kNearby, masks_kept_.size()); ++i) {
+    const ConfigId other = masks_kept_[masks_kept_.size() - 1 - i];
+    spend(8);
+    const std::optional<ByteSet> bytes = differing(from, other);
+    if (!bytes) continue;
+    mask = config(other).mask;
+    for (const Automaton::Token& token : config(other).tokens)
+      mask[static_cast<size_t>(token.id) / 32] &= ~(1u << (token.id % 32));
+    const Trie& trie = vocabulary_.all();
+    for (size_t begin = 0; begin < trie.nodes.size();) {
+      const size_t end = begin + trie.nodes[begin].skip;
+      if ((*bytes)[trie.nodes[begin].byte]) {
+        const size_t last = end == trie.nodes.size() ? trie.tokens.size() : trie.tokens_before[end];
+        for (size_t t = trie.tokens_before[begin]; t < last; ++t) {
+          const int32_t id = trie.tokens[t].id;
+          mask[static_cast<size_t>(id) / 32] &= ~(1u << (id % 32));
+        }
+        walk(trie, begin, end, from, mask);
+      }
+      begin = end;
+    }
+    return true;
+  }
+  return false;
 }
 
 bool Machine::mask_by_runs(ConfigId from, std::vector<uint32_t>& mask) {

@@ -181,5 +181,39 @@ TEST(Machine, SpacingIsAsAskedFor) {
   EXPECT_TRUE(Matching(json_object())("{" + many.substr(1) + "}"));
 }
 
+// Inside the end of a value masks are taken from places nearby; tokens of the same bytes among them.
+TEST(Machine, MasksInsideTheEndOfAValueAreThoseOfTheirTokens) {
+  std::vector<std::string> tokens = test_tokens();
+  for (const char* more :
+       {"</", "</para", "</parameter>", "</parameter>\n", "ter>", ">", ">\n", "a>", "r>b", "<", "日>"})
+    tokens.emplace_back(more);
+  Constraint constraint;
+  constraint.kind = Constraint::Kind::kToolCalls;
+  constraint.tools.begin_id = static_cast<int32_t>(test_tokens().size()) - 2;
+  constraint.tools.end_id = constraint.tools.begin_id + 1;
+  constraint.tools.tools.push_back({"f", *parse_json(R"({"properties": {"a": {"type": "string"},
+      "b": {"type": ["string", "integer"]}, "c": {"type": "string", "maxLength": 30}}})")});
+  const Vocabulary vocabulary(tokens);
+  Compiler compiler(tokens);
+  const Result<std::shared_ptr<Machine>> machine = compiler.compile(constraint);
+  ASSERT_TRUE(machine.ok()) << machine.failure().message;
+  ConfigId at = (*machine)->after_token((*machine)->start(), constraint.tools.begin_id);
+  std::vector<uint32_t> mask(vocabulary.mask_words());
+  const std::string text =
+      "\n<invoke name=\"f\">\n<parameter name=\"a\">x</parame </param</parameter>\n<parameter "
+      "name=\"b\">12</p"
+      "</parameter>\n<parameter name=\"c\">short</parameteR</</parameter>\n</invoke>\n";
+  for (size_t i = 0; i <= text.size(); ++i) {
+    ASSERT_NE(at, kDead) << text.substr(0, i);
+    (*machine)->mask(at, mask);
+    for (int32_t id = 0; id < vocabulary.size(); ++id) {
+      const bool set = mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1;
+      ASSERT_EQ(set, (*machine)->after_token(at, id) != kDead)
+          << text.substr(0, i) << "|" << tokens[static_cast<size_t>(id)];
+    }
+    if (i < text.size()) at = (*machine)->after_bytes(at, text.substr(i, 1));
+  }
+}
+
 }  // namespace
 }  // namespace minimax::grammar

@@ -34,6 +34,9 @@ class Vocabulary {
   // For a state that reads every text of at most `min` plain characters and none of more than `max`.
   Parts parts(int min, int max) const;
 
+  // All tokens with bytes; of twins (below) one.
+  const Trie& all() const { return rest_[0]; }
+
   // Ids whose bytes are those of another id, with that id: they are in no trie.
   struct Twin {
     int32_t id = 0, of = 0;
