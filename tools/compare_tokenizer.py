@@ -1,13 +1,15 @@
 """Our tokenizer yields the ids and texts that Hugging Face's `tokenizers` yields.
 
     python3 tools/compare_tokenizer.py --program build/cpu/src/tokenizer/tokenizer_ids [--model models/tiny-m2]
-        [--n 5000] [--seed 1]
+        [--n 10000] [--seed 1] [--out results.json]
 
 Needs the package `tokenizers` (pip). Compared are the pieces before merging, for every code point in five surroundings
 (the two sides may know different versions of Unicode: code points that this Python does not know are listed, but do
 not count), and ids and decoded text of `--n` random texts (scripts, code, emoji, combining marks, long runs, added
-tokens; code points of this Python's Unicode) and of the repository's own files; the random texts once more for each of
-the other forms of tokenizer.json that are supported, made from the model's own.
+tokens; code points of this Python's Unicode), of texts made to break tokenizers, of runs of one string up to 100 000
+characters, of all assigned code points in rows of 64, and of the repository's own files; the text of every id, and of
+`--n` random lists of ids, which cut characters anywhere; a part of the random texts once more for each of the other forms of
+tokenizer.json that are supported, made from the model's own.
 """
 import argparse
 import copy
@@ -35,6 +37,25 @@ WORDS = ["don't", "I'LL", "we'Re", "it'ſ", "x'S", "'tis", "HelloWorld", "snake_
          "1234567890", "()", "=>", "    ", "\t\t", "\n\n", "\r\n", " \n ", "\u00a0", "\u2003", "\u180e", "\u200b",
          "\u0085", "\u2028", "e\u0301", "👩‍👩‍👧‍👦", "🇳🇴", "👍🏽", "ﬁ", "ǅ", "ʰ", "ª", "Ⅷ", "²", "٣", "中文", "한국어", "for (;;) {",
          "def f(x):\n    return x", "</a>", "<b>", "\\n", "\0", "\x7f", "…", "—", "/", "//\n", "!!!\n\n", " ?", "İ", "ı", "K"]
+
+
+NAUGHTY = [  # after the kinds of the Big List of Naughty Strings, and of what tokenizers tripped over
+    "", " ", "\n", "\0", "\u0085", "\ufeff", "\ufeffabc", "\ufffd", "\ufffe\uffff", "\U0010ffff", "undefined", "NULL", "None",
+    "nan", "-Infinity", "1e309", "0x0", "1/0", "$1.00", "2'250'000", "１２３", "٠١٢٣", "½⅓", "①②③", "Ⅻ", "ǅ ǈ ǋ", "ß ẞ ſ",
+    "İstanbul ISTANBUL ıstanbul", "o\u0308o\u0308 \u00f6", "Z̮̞̠͙͔ͅḀ̗̞͈̻̗Ḷ͙͎̯̹̞͓G̻O̭̗̮", "\u0301leading mark", "a\u0301\u0301\u0301'S", "\u200b\u200c\u200d\u2060",
+    "\u202etest\u202c", "الكل في المجمو عة", "תיק בראשית", "ด้้้้้็็็็็้้้้้็็็็็", "田中さんにあげて下さい", "社會科學院語學研究所", "울란바토르", "𠜎𠜱𠝹𠱓", "𝕳𝖊𝖑𝖑𝖔", "Ｔｈｅ",
+    "👾 🙇 💁 🙅 🙆 🙋 🙎 🙍", "👨‍👩‍👧‍👦", "🏳️‍🌈🏴‍☠️", "🇺🇸🇷🇺🇸 🇦🇫🇦🇲🇸", "👩🏿‍🚀", "1️⃣2️⃣#️⃣", "(╯°□°）╯︵ ┻━┻", "¯\\_(ツ)_/¯",
+    "<script>alert(1)</script>", "'; DROP TABLE users; --", "%s%d%n", "{{7*7}}", "${HOME}", "..\\..\\windows", "C:\\a\\b", "//////\n\n//",
+    "don't DON'T don’t don'ſ I'm'd've y'all'll've", "s", "'s't're've'm'll'd", "x'RE x'Ve x'lL x'l", "a'\u0053b",
+    "\r\n\r\n", "\r\r\n \n\r", " \t \n \t ", "a \n\n b", "  a", "a  ", "\u3000 \u3000a", "\u00a0\u00a0b", "!\n\n/\n a", " !", "  !", "\n!",
+    "]~b]", "]~b", "~b]", "]]~b]", "]~!b[]~b]ai", "[e~[e~[", "<think></think>", "<think", "think>", "< think>", "</think>\n\n",
+    "<minimax:tool_call>\n<invoke name=\"x\">", "</minimax:tool_call", "<<think>>", "<fim_pad><fim_pad", "]<]start of image[>["]
+
+
+def runs_of_one_string() -> list[str]:
+    ones = ["a", "A", " ", "\n", "1", "!", "/", "'", "é", "\u0301", "中", "😀", "ab", "aA", "Aa", "a\u0301", " a", "a ", "1 ", "\r\n", " \n",
+            "'s", "!\n", "]", "<", "<think>", "]~b", "\u200d", "가", "\u0085", "\t", "==", "aab", "abcabd"]
+    return [one * (length // len(one)) + tail for one in ones for length in (2, 48, 49, 1000, 100_000) for tail in ("", "x", " ")]
 
 
 def random_text(r: random.Random, markers: list[str]) -> str:
@@ -84,6 +105,16 @@ def compare(theirs: Tokenizer, ours: Ours, texts: list[str]) -> list[str]:
                     "without_special": theirs.decode(ids, skip_special_tokens=True)}
         if answer != expected:
             different.append(text)
+    return different
+
+
+def compare_decoding(theirs: Tokenizer, ours: Ours, lists: list[list[int]]) -> list[list[int]]:
+    """The lists of ids whose texts differ."""
+    different = []
+    for ids, answer in zip(lists, ours([{"decode": ids} for ids in lists])):
+        if (answer["text"], answer["without_special"]) != (theirs.decode(ids, skip_special_tokens=False),
+                                                           theirs.decode(ids, skip_special_tokens=True)):
+            different.append(ids)
     return different
 
 
@@ -175,18 +206,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
     parser.add_argument("--model", type=Path, default=REPOSITORY / "models" / "tiny-m2")
-    parser.add_argument("--n", type=int, default=5000)
+    parser.add_argument("--n", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="the figures, as JSON")
     options = parser.parse_args()
     theirs = Tokenizer.from_file(str(options.model / "tokenizer.json"))
     ours = Ours(options.program, options.model)
     markers = [token.content for token in theirs.get_added_tokens_decoder().values()] or ["<none>"]
 
+    figures: dict = {"tokenizers": __version__, "tokens": theirs.get_vocab_size(), "texts": {}, "differ": 0}
+
     print(f"tokenizers {__version__}, {options.model / 'tokenizer.json'}, {theirs.get_vocab_size()} tokens")
     good = compare_code_points(theirs, ours)
     r = random.Random(options.seed)
     texts = [random_text(r, markers) for _ in range(options.n)]
-    for name, set_of_texts in [("random texts", texts), ("files", files())]:
+    assigned = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) not in ("Cn", "Cs", "Co")]
+    for name, set_of_texts in [
+            ("random texts", texts), ("naughty texts", NAUGHTY + [f"a{one}b" for one in NAUGHTY] + [f"{one} {one}" for one in NAUGHTY]),
+            ("runs", runs_of_one_string()), ("code points", ["".join(assigned[i:i + 64]) for i in range(0, len(assigned), 64)]),
+            ("files", files())]:
         different = sorted({*compare(theirs, ours, set_of_texts), *compare_splits(theirs, ours, set_of_texts)})
         print(f"{name}: {len(set_of_texts)}, {sum(map(len, set_of_texts))} characters: {len(different)} differ")
         if different:
@@ -194,9 +232,21 @@ def main() -> None:
             ids = theirs.encode(shortest, add_special_tokens=False).ids
             print(f"  shortest: {shortest[:300]!r}\n  theirs: {ids[:60]}\n  ours:   {ours([shortest])[0]['ids'][:60]}")
             good = False
+        figures["texts"][name] = {"count": len(set_of_texts), "characters": sum(map(len, set_of_texts))}
+        figures["differ"] += len(different)
+    every = sorted(theirs.get_vocab(with_added_tokens=True).values())
+    for name, lists in [("every id", [[one] for one in every]),
+                        ("random lists of ids", [r.choices(every, k=r.randint(1, 40)) for _ in range(options.n)])]:
+        wrong = compare_decoding(theirs, ours, lists)
+        print(f"decode, {name}: {len(lists)}: {len(wrong)} differ" + (f", such as {min(wrong, key=len)}" if wrong else ""))
+        good = good and not wrong
+        figures["texts"][f"decode, {name}"] = {"count": len(lists)}
+        figures["differ"] += len(wrong)
     data = json.loads((options.model / "tokenizer.json").read_text(encoding="utf-8"))
     variant_texts = texts[:1500] + [text + r.choice(["<think>!", "[e~[\n", " HelloWorld", "HelloWorld"]) for text in texts[:500]]
     good = compare_variants(options.program, data, variant_texts) and good
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
     sys.exit(0 if good else 1)
 
 
