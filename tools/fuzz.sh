@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds and runs the libFuzzer targets of tests/fuzz with clang, ASan and UBSan.
 #   tools/fuzz.sh [SECONDS [TARGET...]]      default: 60 seconds each, all targets
-# Found inputs are kept in tests/fuzz/corpus/<target>; a crash leaves its input in build/fuzz/.
+# It starts from the inputs kept in tests/fuzz/corpus/<target>, and from those that earlier runs left in build/fuzz/corpus;
+# a crash leaves its input in build/fuzz/. To keep what a long run found, as few inputs as cover it:
+#   build/fuzz/fuzz/TARGET -merge=1 -max_len=2000 tests/fuzz/corpus/TARGET build/fuzz/corpus/TARGET
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-60}
@@ -15,11 +17,20 @@ if [ ${#targets[@]} -eq 0 ]; then
   for source in tests/fuzz/fuzz_*.cc; do targets+=("$(basename "$source" .cc)"); done
 fi
 cmake --build build/fuzz --target "${targets[@]}"
-for target in "${targets[@]}"; do
+
+# fuzz TARGET: an own process for each, as many at a time as there are cores.
+fuzz() {
+  local target=$1 log=build/fuzz/$1.log
   mkdir -p "build/fuzz/corpus/$target"
-  seeds=()
-  [ -d "tests/fuzz/corpus/$target" ] && seeds=("tests/fuzz/corpus/$target")
-  echo "== $target, $seconds s"
+  local folders=("corpus/$target")
+  [ -d "tests/fuzz/corpus/$target" ] && folders+=("../../tests/fuzz/corpus/$target")
+  local rc=0
   (cd build/fuzz && "fuzz/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=3000 \
-    -print_final_stats=1 "corpus/$target" ${seeds[@]:+"../../${seeds[0]}"} 2>&1 | tail -12)
-done
+    -print_final_stats=1 "${folders[@]}") >"$log" 2>&1 || rc=$?
+  if [ $rc -eq 0 ]; then set -- 12; else set -- 100; fi
+  printf '== %s, %s s\n%s\n' "$target" "$seconds" "$(tail -n "$1" "$log")"
+  return $rc
+}
+export -f fuzz
+export seconds
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I {} bash -c 'fuzz {}'
