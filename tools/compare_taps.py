@@ -14,6 +14,9 @@ follows (docs/numerics.md, "Bounds"). Where the value before rounding is not nea
 How far is the layer? The taps are compared with the reference's own, errors in units of the tap's root mean square. Expert
 choices must be the reference's wherever its scores are further apart than the two routers' inputs explain.
 
+With --past N the layers' rows stand at positions from N on, behind N positions of random K and V of all strengths of
+attention: far angles, and sums over N keys.
+
 Exit status 1 if anything lies beyond its bound.
 
     python3 tools/compare_taps.py small --rows 9 --golden tests/golden/reference_taps.json
@@ -33,6 +36,7 @@ import numpy as np
 import reference
 from reference import to_bf16, to_e4m3, to_fp32
 
+TILE, SPLIT = 64, 512  # kKeyTile and kKeySplit of src/backend/cpu/kernels.h
 U = 2.0**-24  # unit roundoff of fp32: what rounding a result to fp32 may cost
 NOT_TAPPED = object()
 GOLDEN_VALUES, GOLDEN_STRIDE = 12, 7919
@@ -45,6 +49,8 @@ class Profile:
     unit: float  # unit roundoff of its sums
     lanes: int  # partial sums it keeps at least: a chain of additions is that much shorter
     exp: float  # relative error of its e^x
+    tile: int = 2**30  # positions under one maximum: beyond it what is summed is scaled anew
+    split: int = 2**30  # positions of one partial result of attention
 
     def chain(self, terms: int) -> float:
         return self.unit * (terms / self.lanes + np.log2(self.lanes) + 4)  # + the tree over lanes, scales, products
@@ -53,9 +59,9 @@ class Profile:
         return self.unit * (terms + 4)
 
 
-CPU = Profile(U, 8, 2.0**-21)  # avx2; avx512 keeps more lanes
+CPU = Profile(U, 8, 2.0**-21, TILE, SPLIT)  # avx2; avx512 keeps more lanes
 PROFILES = {"ref": Profile(2.0**-50, 1, 2.0**-50), "cpu": CPU, "cpu-avx512": CPU, "cpu-avx2": CPU,
-            "cpu-scalar": Profile(U, 1, 2.0**-21), "cuda": CPU}
+            "cpu-scalar": Profile(U, 1, 2.0**-21, TILE, SPLIT), "cuda": CPU}
 
 
 class Weights(reference.Checkpoint):
@@ -127,13 +133,13 @@ class Operations:
     def linear(self, x, name):
         return settle(*self.product(x, name))
 
-    def rotate(self, x):
-        reference.rotate(self.weights, x, 0)
+    def rotate(self, x, first_position):
+        reference.rotate(self.weights, x, first_position)
         raw, rows, head_dim = self.weights.raw, len(x), self.weights.config["head_dim"]
         basis = np.zeros((rows, head_dim))
-        half = int(np.count_nonzero(reference.rotate(self.exact, np.ones((rows, head_dim)), 0)[-1] != 1)) // 2
+        half = int(np.count_nonzero(reference.rotate(self.exact, np.ones((rows, head_dim)), first_position)[-1] != 1)) // 2
         basis[:, :half] = 1  # turns into (cos, sin)
-        turned = np.abs(reference.rotate(self.exact, basis, 0))[:, None]
+        turned = np.abs(reference.rotate(self.exact, basis, first_position))[:, None]
         cos, sin = turned[..., :half], turned[..., half : 2 * half]
         spread = (2 * U + 3 * self.profile.unit) * np.abs(x).reshape(rows, -1, head_dim)  # U: cos and sin are fp32
         slack = np.zeros_like(spread)
@@ -143,19 +149,25 @@ class Operations:
 
     def attention(self, q, k, v):
         reference.attention(self.weights, q, k, v)
-        raw, rows, head_dim = self.weights.raw, len(q), self.weights.config["head_dim"]
-        q, k, v = (x.reshape(rows, -1, head_dim).transpose(1, 0, 2) for x in (q, k, v))
-        k, v = (x.repeat(len(q) // len(k), 0) for x in (k, v))
-        causal = np.tril(np.ones((rows, rows), bool))
-        scores = np.where(causal, q @ k.transpose(0, 2, 1) / np.sqrt(head_dim), -np.inf)
-        below = scores.max(-1, keepdims=True) - scores
-        share = np.exp(-below)
-        share /= share.sum(-1, keepdims=True)
-        spread = self.profile.serial(head_dim) * (np.abs(q) @ np.abs(k).transpose(0, 2, 1)) / np.sqrt(head_dim)
-        spread += self.profile.exp + 2 * self.profile.unit * np.where(causal, below + np.abs(scores), 0)
-        spread = np.where(causal, spread, 0)
-        own = (share * spread).sum(-1, keepdims=True) + 2 * self.profile.serial(rows)
-        slack = (share * (spread + own)) @ np.abs(v)
+        raw, head_dim, (rows, keys) = self.weights.raw, self.weights.config["head_dim"], (len(q), len(k))
+        q, k, v = (x.reshape(len(x), -1, head_dim).transpose(1, 0, 2) for x in (q, k, v))
+        causal, group, slack = np.tril(np.ones((rows, keys), bool), keys - rows), len(q) // len(k), np.empty(q.shape)
+        # Sums: of a split, and then over splits. Scaled anew at every tile of a split and every further split, at most.
+        split = min(keys, self.profile.split)
+        splits, tiles = -(-keys // split), -(-split // self.profile.tile)
+        sums = 2 * self.profile.serial(split + splits - 1)
+        sums += 2 * (splits - 1 + tiles - 1) * (self.profile.exp + self.profile.unit)
+        for head, own_q in enumerate(q):
+            own_k, own_v = k[head // group], np.abs(v[head // group])
+            scores = np.where(causal, own_q @ own_k.T / np.sqrt(head_dim), -np.inf)
+            below = scores.max(-1, keepdims=True) - scores
+            share = np.exp(-below)
+            share /= share.sum(-1, keepdims=True)
+            spread = self.profile.serial(head_dim) * (np.abs(own_q) @ np.abs(own_k).T) / np.sqrt(head_dim)
+            spread += self.profile.exp + 2 * self.profile.unit * np.where(causal, below + np.abs(scores), 0)
+            spread = np.where(causal, spread, 0)
+            own = (share * spread).sum(-1, keepdims=True) + sums
+            slack[head] = (share * (spread + own)) @ own_v
         return settle(raw, slack.transpose(1, 0, 2).reshape(rows, -1))
 
     def router(self, x, moe):
@@ -234,8 +246,18 @@ class Tally:
             self.layer_error_rms = max(self.layer_error_rms, float(np.sqrt(((got - want) ** 2).mean())) / rms)
 
 
-def check_layer(op: Operations, n: int, h: np.ndarray, got: dict, tallies: dict) -> None:
+def random_past(config: dict, positions: int) -> tuple[np.ndarray, np.ndarray]:
+    """K and V of that many positions, bf16. From one KV head to the next a query's scores spread wider: attention to
+    everything, and to a few of all keys."""
+    rng, shape = np.random.default_rng(20261128), (positions, config["num_key_value_heads"], config["head_dim"])
+    k, v = (to_bf16(rng.standard_normal(shape, np.float32).astype(np.float64)) for _ in "kv")
+    k = to_bf16(k * np.resize([1.0, 2.0, 3.0, 4.0], shape[1])[:, None])
+    return k.reshape(positions, -1), v.reshape(positions, -1)
+
+
+def check_layer(op: Operations, n: int, h: np.ndarray, got: dict, tallies: dict, past: tuple | None) -> None:
     """Every operation of layer n on the back-end's own inputs."""
+    first_position = 0 if past is None else len(past[0])
     prefix = f"model.layers.{n}."
     attn, moe, ids = prefix + "self_attn.", prefix + "block_sparse_moe.", got["expert_ids"].astype(np.int64)
 
@@ -248,8 +270,11 @@ def check_layer(op: Operations, n: int, h: np.ndarray, got: dict, tallies: dict)
         check(f"{side}_proj", op.linear(got["attn_norm"], f"{attn}{side}_proj"))
     for side in "qk":
         check(f"{side}_norm", op.norm(got[f"{side}_proj"], f"{attn}{side}_norm"))
-        check(f"{side}_rope", op.rotate(got[f"{side}_norm"]))
-    check("attn", op.attention(got["q_rope"], got["k_rope"], got["v_proj"]))
+        check(f"{side}_rope", op.rotate(got[f"{side}_norm"], first_position))
+    k, v = got["k_rope"], got["v_proj"]
+    if past is not None:
+        k, v = (np.concatenate(pair) for pair in zip(past, (k, v)))
+    check("attn", op.attention(got["q_rope"], k, v))
     check("o_proj", op.linear(got["attn"], attn + "o_proj"))
     check("attn_residual", settle_sum(h, got["o_proj"]))
     check("mlp_norm", op.norm(got["attn_residual"], prefix + "post_attention_layernorm"))
@@ -291,11 +316,18 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     return {name: np.frombuffer(part, "<f4").reshape(shape).astype(np.float64) for name, (shape, part) in parts.items()}
 
 
-def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump: str, work: Path, whole: dict) -> dict:
+def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump: str, work: Path, whole: dict,
+            positions: int) -> dict:
     weights = Weights(model, arithmetic)
     op, layers, tallies = Operations(weights, PROFILES[backend]), weights.config["num_hidden_layers"], {}
     inputs = {f"layers.{n}.input": whole["embed" if n == 0 else f"layers.{n - 1}.mlp_residual"] for n in range(layers)}
     inputs["head.input"] = whole[f"layers.{layers - 1}.mlp_residual"]
+    past = random_past(weights.config, positions) if positions else None
+    if past is not None:
+        whole = dict(whole)
+        for n in range(layers):
+            inputs |= {f"layers.{n}.k_past": past[0], f"layers.{n}.v_past": past[1]}
+            reference.layer(weights, n, inputs[f"layers.{n}.input"], whole, past)
     reference.save(str(work / "inputs.safetensors"), inputs, "float32")
 
     def run(*flags: str) -> dict[str, np.ndarray]:
@@ -312,7 +344,7 @@ def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump
         prefix = f"layers.{n}."
         own, taps = ({name.removeprefix(prefix): x for name, x in all_taps.items() if name.startswith(prefix)}
                      for all_taps in (got, whole))
-        check_layer(op, n, inputs[prefix + "input"], own, tallies)
+        check_layer(op, n, inputs[prefix + "input"], own, tallies, past)
         counts = measure_layer(op, n, own, taps, tallies)
         other, beyond = other + counts[0], beyond + counts[1]
     norm, bound = op.norm(inputs["head.input"], "model.norm")
@@ -329,7 +361,8 @@ def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump
     same = int((end["logits"].argmax(-1) == want.argmax(-1)).sum())
     print(f"\n**{Path(model).name}, {arithmetic}, {backend}.** Whole model on {len(ids)} tokens: logits differ by "
           f"{np.abs(error).max() / rms:.1e} of their rms at most ({np.sqrt((error**2).mean()) / rms:.1e} rms), arg max equal in "
-          f"{same} of {len(ids)} rows. Layers fed by the reference: {other} of {layers * len(ids)} rows chose or ordered experts "
+          f"{same} of {len(ids)} rows. Layers fed by the reference"
+          f"{f' behind {positions} positions' if positions else ''}: {other} of {layers * len(ids)} rows chose or ordered experts "
           f"otherwise, {beyond} of them beyond the bound.\n")
     tallies["expert_ids"].beyond += beyond
     return tallies
@@ -366,6 +399,7 @@ def main() -> None:
     parser.add_argument("--backend", default="ref,cpu", help="of " + ", ".join(PROFILES) + "; commas between")
     parser.add_argument("--arithmetic", default="bf16,w8a16,w8a8")
     parser.add_argument("--rows", type=int, default=12, help="length of the sequence")
+    parser.add_argument("--past", type=int, default=0, help="positions before the layers' rows")
     parser.add_argument("--out", help="JSON of all tallies")
     parser.add_argument("--golden", help="only write the reference's values at some places of the first model's taps here")
     options = parser.parse_args()
@@ -381,7 +415,7 @@ def main() -> None:
             whole = reference.forward(Weights(model, arithmetic), ids)
             for backend in options.backend.split(","):
                 with tempfile.TemporaryDirectory() as work:
-                    tallies = compare(model, arithmetic, backend, ids, options.taps_dump, Path(work), whole)
+                    tallies = compare(model, arithmetic, backend, ids, options.taps_dump, Path(work), whole, options.past)
                 good &= print_table(tallies)
                 results[f"{Path(model).name} {arithmetic} {backend}"] = {name: vars(t) for name, t in tallies.items()}
     if options.out:

@@ -54,8 +54,17 @@ def fp8_activations(x: np.ndarray) -> np.ndarray:
     scale = np.where(amax > 0, to_fp32(amax / 448.0), 1.0)
     return (to_e4m3(to_fp32(groups / scale)) * scale).reshape(rows, width)
 
+def fp8_heads(x: np.ndarray, head_dim: int) -> np.ndarray:
+    """K or V after a round trip through an fp8 cache: e4m3 with one fp32 scale, amax / 448, per token and KV head."""
+    heads = x.reshape(len(x), -1, head_dim)
+    amax = np.abs(heads).max(-1, keepdims=True)
+    scale = np.where(amax > 0, to_fp32(amax / 448.0), 1.0)
+    return (to_e4m3(to_fp32(heads / scale)) * scale).reshape(x.shape)
+
 class Checkpoint:
     """config.json and lazily read tensors of one or more .safetensors files."""
+
+    fp8_kv = False  # whether attention reads K and V from a cache in fp8
 
     def __init__(self, folder: str | Path, arithmetic: str = "exact"):
         assert arithmetic in ARITHMETICS, arithmetic
@@ -119,18 +128,21 @@ def rotate(weights: Checkpoint, x: np.ndarray, first_position: int) -> np.ndarra
     return weights.stored(turned.reshape(x.shape))
 
 def attention(weights: Checkpoint, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Causal, grouped heads, scale 1 / sqrt(head_dim). Softmax is not rounded inside."""
-    rows, head_dim = len(q), weights.config["head_dim"]
-    q, k, v = (x.reshape(rows, -1, head_dim).transpose(1, 0, 2) for x in (q, k, v))
-    group = len(q) // len(k)
-    scores = q @ k.repeat(group, 0).transpose(0, 2, 1) / np.sqrt(head_dim)
-    scores = np.where(np.tril(np.ones((rows, rows), bool)), scores, -np.inf)
-    weight = np.exp(scores - scores.max(-1, keepdims=True))
-    weight /= weight.sum(-1, keepdims=True)
-    return weights.stored((weight @ v.repeat(group, 0)).transpose(1, 0, 2).reshape(rows, -1))
+    """Causal, grouped heads, scale 1 / sqrt(head_dim). Softmax is not rounded inside. k and v may begin with rows of earlier
+    positions, which have no q."""
+    rows, keys, head_dim = len(q), len(k), weights.config["head_dim"]
+    q, k, v = (x.reshape(len(x), -1, head_dim).transpose(1, 0, 2) for x in (q, k, v))
+    group, causal, out = len(q) // len(k), np.tril(np.ones((rows, keys), bool), keys - rows), np.empty(q.shape)
+    for head, own in enumerate(q):
+        scores = np.where(causal, own @ k[head // group].T / np.sqrt(head_dim), -np.inf)
+        weight = np.exp(scores - scores.max(-1, keepdims=True))
+        out[head] = weight / weight.sum(-1, keepdims=True) @ v[head // group]
+    return weights.stored(out.transpose(1, 0, 2).reshape(rows, -1))
 
-def layer(weights: Checkpoint, n: int, h_in: np.ndarray, taps: dict[str, np.ndarray], first_position: int = 0) -> np.ndarray:
-    """Layer n on h_in [rows, hidden] -> [rows, hidden]. Adds its taps under `layers.N.`."""
+def layer(weights: Checkpoint, n: int, h_in: np.ndarray, taps: dict[str, np.ndarray],
+          past: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+    """Layer n on h_in [rows, hidden] -> [rows, hidden]. Adds its taps under `layers.N.`. past: K (rotated) and V
+    [positions, kv_width] of the positions before the rows."""
     prefix, config = f"model.layers.{n}.", weights.config
 
     def tap(name: str, value: np.ndarray) -> np.ndarray:
@@ -143,8 +155,13 @@ def layer(weights: Checkpoint, n: int, h_in: np.ndarray, taps: dict[str, np.ndar
     v = tap("v_proj", weights.linear(x, prefix + "self_attn.v_proj"))
     q = tap("q_norm", weights.norm(q, prefix + "self_attn.q_norm"))  # over all heads at once, before the split
     k = tap("k_norm", weights.norm(k, prefix + "self_attn.k_norm"))
+    first_position = 0 if past is None else len(past[0])
     q = tap("q_rope", rotate(weights, q, first_position))
     k = tap("k_rope", rotate(weights, k, first_position))
+    if past is not None:
+        k, v = (np.concatenate(pair) for pair in zip(past, (k, v)))
+    if weights.fp8_kv:
+        k, v = (fp8_heads(x, config["head_dim"]) for x in (k, v))
     x = tap("attn", attention(weights, q, k, v))
     x = tap("o_proj", weights.linear(x, prefix + "self_attn.o_proj"))
     h = tap("attn_residual", weights.stored(h_in + x))

@@ -7,7 +7,8 @@
 // --backend: ref or cpu; --isa is for cpu.
 // --ids: the whole model on one sequence. --inputs: single parts, each on the hidden states given for it:
 // tensors F32 [rows, hidden] named "layers.N.input" (that layer alone, positions from 0) and "head.input"
-// (final norm and head).
+// (final norm and head). With "layers.N.k_past" and "layers.N.v_past", F32 [positions, kv_width] of bf16
+// values, that layer's rows follow on so many positions, whose K and V these are (not for cuda).
 
 #include <algorithm>
 #include <charconv>
@@ -81,8 +82,15 @@ std::vector<executor::TokenId> parse_ids(const std::string& text, int32_t vocab_
 // What to run: a whole sequence, or parts by themselves.
 struct Work {
   std::vector<executor::TokenId> ids;
-  std::map<int32_t, std::vector<float>> layer_inputs;  // [rows, hidden] each
+  std::map<int32_t, std::vector<float>> layer_inputs;    // [rows, hidden] each
+  std::map<int32_t, std::vector<float>> k_past, v_past;  // [positions, kv_width] each
   std::vector<float> head_input;
+
+  // Positions before the rows of a layer.
+  int32_t past_of(int32_t layer, const model::ModelShape& shape) const {
+    const auto k = k_past.find(layer);
+    return k == k_past.end() ? 0 : static_cast<int32_t>(std::ssize(k->second) / shape.kv_width());
+  }
 };
 
 Work read_inputs(const std::string& path, const model::ModelShape& shape) {
@@ -92,20 +100,36 @@ Work read_inputs(const std::string& path, const model::ModelShape& shape) {
   Work work;
   for (const model::HeaderEntry& entry :
        model::parse_safetensors_header(std::as_bytes(std::span(bytes)), path)) {
-    if (entry.dtype != model::DType::kF32 || entry.shape.size() != 2 || entry.shape[1] != shape.hidden)
-      throw Error("{}: {}: expected F32 [rows, {}]", path, entry.name, shape.hidden);
+    const bool past = entry.name.ends_with("_past");
+    const int64_t width = past ? shape.kv_width() : shape.hidden;
+    if (entry.dtype != model::DType::kF32 || entry.shape.size() != 2 || entry.shape[1] != width)
+      throw Error("{}: {}: expected F32 [rows, {}]", path, entry.name, width);
     std::vector<float> values(entry.bytes / sizeof(float));
     std::memcpy(values.data(), bytes.data() + entry.begin, entry.bytes);
     int32_t layer = -1;
     if (entry.name == "head.input") {
       work.head_input = std::move(values);
-    } else if (std::sscanf(entry.name.c_str(), "layers.%d.input", &layer) == 1 && layer >= 0 &&
-               layer < shape.layers) {
-      work.layer_inputs[layer] = std::move(values);
-    } else {
-      throw Error("{}: expected head.input or layers.N.input with N below {}, found {}", path, shape.layers,
-                  model::quote_name(entry.name));
+      continue;
     }
+    char part[8] = "";
+    if (std::sscanf(entry.name.c_str(), "layers.%d.%7s", &layer, part) != 2 || layer < 0 ||
+        layer >= shape.layers)
+      part[0] = '\0';
+    const std::string_view kind = part;
+    if (kind == "input") {
+      work.layer_inputs[layer] = std::move(values);
+    } else if (kind == "k_past") {
+      work.k_past[layer] = std::move(values);
+    } else if (kind == "v_past") {
+      work.v_past[layer] = std::move(values);
+    } else {
+      throw Error("{}: expected head.input or layers.N.input, k_past or v_past with N below {}, found {}",
+                  path, shape.layers, model::quote_name(entry.name));
+    }
+  }
+  for (const auto& [layer, k] : work.k_past) {
+    if (work.v_past[layer].size() != k.size())
+      throw Error("{}: layers.{}: expected k_past and v_past of one shape", path, layer);
   }
   return work;
 }
@@ -142,9 +166,9 @@ void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmet
   namespace ref = backend::ref;
   const ref::Forward forward(model, arithmetic, &sink);
   const std::vector<executor::BlockId> table = {0};  // one block holds the whole sequence
-  const auto places = [&](size_t rows) {
+  const auto places = [&](size_t rows, int32_t first = 0) {
     std::vector<ref::RowPlace> result;
-    for (size_t row = 0; row < rows; ++row) result.push_back({static_cast<int32_t>(row), table});
+    for (size_t row = 0; row < rows; ++row) result.push_back({first + static_cast<int32_t>(row), table});
     return result;
   };
   if (!work.ids.empty()) {
@@ -153,8 +177,13 @@ void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmet
   }
   for (const auto& [layer, input] : work.layer_inputs) {
     const size_t rows = input.size() / static_cast<size_t>(model.shape.hidden);
-    ref::KvCache kv(model.shape, static_cast<int32_t>(rows), 1);
-    forward.layer(layer, input, places(rows), kv.layer(layer));
+    const int32_t past = work.past_of(layer, model.shape);
+    ref::KvCache kv(model.shape, past + static_cast<int32_t>(rows), 1);
+    if (past > 0) {
+      std::ranges::copy(work.k_past.at(layer), kv.layer(layer).k.begin());
+      std::ranges::copy(work.v_past.at(layer), kv.layer(layer).v.begin());
+    }
+    forward.layer(layer, input, places(rows, past), kv.layer(layer));
   }
   if (!work.head_input.empty()) forward.head(work.head_input);
 }
@@ -163,11 +192,11 @@ void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmet
 class CpuRun {
  public:
   CpuRun(const model::ModelView& model, backend::common::Arithmetic arithmetic, backend::cpu::Isa isa,
-         int32_t rows_max, model::TapSink& sink)
+         int32_t rows_max, int32_t positions_max, model::TapSink& sink)
       : shape_(model.shape),
         weights_(model, arithmetic, threads_),
-        kv_(model.shape, kBlockTokens, rows_max / kBlockTokens + 1),
-        forward_({weights_, kv_, backend::cpu::kernels_of(isa), threads_}, rows_max, rows_max) {
+        kv_(model.shape, kBlockTokens, positions_max / kBlockTokens + 1),
+        forward_({weights_, kv_, backend::cpu::kernels_of(isa), threads_}, rows_max, positions_max) {
     for (executor::BlockId block = 0; block < kv_.block_count(); ++block) table_.push_back(block);
     sequence_.block_count = kv_.block_count();
     forward_.set_taps(&sink);
@@ -177,9 +206,24 @@ class CpuRun {
     forward_.run(step_of(ids));
     head();
   }
-  void layer(int32_t n, const std::vector<float>& input) {
+  // Behind past [positions, kv_width] of K and of V.
+  void layer(int32_t n, const std::vector<float>& input, const std::vector<float>& k_past,
+             const std::vector<float>& v_past) {
+    const auto width = static_cast<size_t>(shape_.kv_width());
+    std::vector<uint16_t> k(width), v(width);
+    int32_t position = 0;
+    for (size_t at = 0; at < k_past.size(); at += width, ++position) {
+      for (size_t i = 0; i < width; ++i) {
+        k[i] = float_to_bf16(k_past[at + i]);
+        v[i] = float_to_bf16(v_past[at + i]);
+      }
+      kv_.write(n, table_[static_cast<size_t>(position / kBlockTokens)], position % kBlockTokens, k.data(),
+                v.data());
+    }
+    sequence_.first_position = position;
     feed(input);
     forward_.layer(n);
+    sequence_.first_position = 0;
   }
   void head_of(const std::vector<float>& input) {
     feed(input);
@@ -223,10 +267,18 @@ void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmet
   const auto hidden = static_cast<size_t>(model.shape.hidden);
   size_t rows_max = std::max(work.ids.size(), work.head_input.size() / hidden);
   for (const auto& [layer, input] : work.layer_inputs) rows_max = std::max(rows_max, input.size() / hidden);
-  CpuRun cpu(model, arithmetic, isa, static_cast<int32_t>(rows_max), sink);
+  int32_t past_max = 0;
+  for (const auto& [layer, input] : work.layer_inputs)
+    past_max = std::max(past_max, work.past_of(layer, model.shape));
+  const auto rows = static_cast<int32_t>(rows_max);
+  CpuRun cpu(model, arithmetic, isa, rows, past_max + rows, sink);
+  const std::vector<float> none;
   if (!work.ids.empty()) cpu.whole(work.ids);
   if (!work.head_input.empty()) cpu.head_of(work.head_input);  // before the layers: its taps belong to none
-  for (const auto& [layer, input] : work.layer_inputs) cpu.layer(layer, input);
+  for (const auto& [layer, input] : work.layer_inputs) {
+    const bool past = work.k_past.contains(layer);
+    cpu.layer(layer, input, past ? work.k_past.at(layer) : none, past ? work.v_past.at(layer) : none);
+  }
 }
 
 #ifdef MINIMAX_CUDA
@@ -234,6 +286,7 @@ void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmet
 void run_cuda(const model::ModelView& model, backend::common::Arithmetic arithmetic, const Work& work,
               model::TapSink& sink) {
   namespace cuda = backend::cuda;
+  if (!work.k_past.empty()) throw UsageError("--backend cuda: positions before the rows are not supported");
   constexpr int32_t kBlockTokens = 16;
   const auto hidden = static_cast<size_t>(model.shape.hidden);
   size_t rows_max = std::max(work.ids.size(), work.head_input.size() / hidden);
