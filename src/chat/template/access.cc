@@ -44,7 +44,8 @@ std::optional<Value> member(const Value& object, const Value& key, Heap& heap) {
     return found == nullptr ? std::nullopt : std::optional(*found);
   }
   if (!key.is_integral()) return {};
-  if (object.is(Kind::kList) && object.list->kind != List::Kind::kGenerator) {
+  if (object.is(Kind::kList) && object.list->kind != List::Kind::kGenerator &&
+      object.list->kind != List::Kind::kView) {
     const std::optional<size_t> at = place(key.as_integer(), object.list->items.size());
     return at ? std::optional(object.list->items[*at]) : std::nullopt;
   }

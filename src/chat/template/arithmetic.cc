@@ -122,8 +122,8 @@ std::optional<Value> repeated(const Value& what, const Value& times, Heap& heap)
     for (int64_t i = 0; size > 0 && i < count; ++i) out.append(*what.text);
     return heap.text(std::move(out));
   }
-  if (what.is(Kind::kList) && what.list->kind != List::Kind::kGenerator &&
-      what.list->kind != List::Kind::kView) {
+  if (what.is(Kind::kList) &&
+      (what.list->kind == List::Kind::kList || what.list->kind == List::Kind::kTuple)) {
     std::vector<Value> out;
     const std::vector<Value>& items = what.list->items;
     for (int64_t i = 0; !items.empty() && i < count; ++i) {

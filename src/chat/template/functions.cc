@@ -32,7 +32,7 @@ Value range(const Arguments& arguments, Heap& heap) {
     items.push_back(integer_value(value));
     if (__builtin_add_overflow(value, step, &value)) break;
   }
-  return heap.list(std::move(items), List::Kind::kView);
+  return heap.list(std::move(items), List::Kind::kRange);
 }
 
 Value dict(const Arguments& arguments, Heap& heap) {

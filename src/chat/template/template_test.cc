@@ -223,6 +223,16 @@ TEST(Template, AGeneratorIsUsedUpByItsFirstReader) {
             "12true");
 }
 
+// As Python has it: a range has places and is a sequence, what items() yields has none and is not.
+TEST(Template, ARangeIsASequenceAndAViewIsNot) {
+  EXPECT_EQ(text("{{ range(3) is sequence }}{{ range(3)[1] }}{{ range(3)[-1] }}{{ range(2) == range(2) }}"
+                 "{{ range(2) == [0, 1] }}"),
+            "True12TrueFalse");
+  EXPECT_EQ(text("{% set v = {'a': 1}.items() %}{{ v is sequence }}{{ v is iterable }}{{ v[0] is defined }}"
+                 "{{ v | length }}"),
+            "FalseTrueFalse1");
+}
+
 TEST(Template, MembersNamedLikeMethodsAreFoundBySubscript) {
   EXPECT_EQ(text("{{ x['items'] }}{{ x.items() | list }}", {{"x", json(R"({"items": 1})")}}),
             "1[('items', 1)]");

@@ -64,7 +64,7 @@ bool is_iterable(const Value& v) {
          v.is(Kind::kLoop);
 }
 bool is_sequence(const Value& v) {
-  if (v.is(Kind::kList)) return v.list->kind == List::Kind::kList || v.list->kind == List::Kind::kTuple;
+  if (v.is(Kind::kList)) return v.list->kind != List::Kind::kView && v.list->kind != List::Kind::kGenerator;
   return v.is(Kind::kUndefined) || v.is(Kind::kText) || v.is(Kind::kDict);
 }
 

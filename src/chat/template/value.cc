@@ -104,6 +104,8 @@ std::string_view type_name(const Value& value) {
           return "tuple";
         case List::Kind::kView:
           return "view";
+        case List::Kind::kRange:
+          return "range";
         case List::Kind::kGenerator:
           return "generator";
       }
@@ -182,7 +184,8 @@ bool less(const Value& a, const Value& b, Heap& heap, int depth) {
   if (a.is_number() && b.is_number()) return a.as_real() < b.as_real();
   // UTF-8 sorts as its code points do.
   if (a.is(Kind::kText) && b.is(Kind::kText)) return a.text->bytes() < b.text->bytes();
-  if (is_sequence(a) && is_sequence(b) && a.list->kind == b.list->kind && a.list->kind != List::Kind::kView) {
+  if (is_sequence(a) && is_sequence(b) && a.list->kind == b.list->kind &&
+      (a.list->kind == List::Kind::kList || a.list->kind == List::Kind::kTuple)) {
     const std::vector<Value>& left = a.list->items;
     const std::vector<Value>& right = b.list->items;
     for (size_t i = 0; i < left.size() && i < right.size(); ++i) {

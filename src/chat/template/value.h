@@ -87,7 +87,8 @@ struct List {
   enum class Kind : uint8_t {
     kList,
     kTuple,
-    kView,       // dict.items() and the like, range(): no brackets, has a length
+    kView,       // dict.items() and the like: no brackets, has a length, no places to ask for
+    kRange,      // range(): as a view, with places
     kGenerator,  // what map, select and their kin yield: always true, no length, used up by its first reader
   };
   Kind kind = Kind::kList;
