@@ -11,19 +11,40 @@ void set_bit(std::vector<uint32_t>& mask, int32_t token) {
   mask[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
 }
 
+// Bytes of the character of several bytes that `text` begins with; 0: none, or not all of one.
+size_t wide_char(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  const size_t size = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  if (size == 0 || text.size() < size) return 0;
+  const uint8_t least = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const uint8_t most = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < least || byte(1) > most) return 0;
+  for (size_t i = 2; i < size; ++i) {
+    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
+  }
+  return size;
+}
+
 }  // namespace
 
-ByteRuns::ByteRuns(const Vocabulary& vocabulary, const ByteSet& set)
-    : vocabulary_(vocabulary), set_(set), leaving_(256), tries_(256) {
-  CHECK(set_.any());
+ByteRuns::ByteRuns(const Vocabulary& vocabulary, const CountedSet& set)
+    : vocabulary_(vocabulary), leaving_(256), tries_(256) {
+  CHECK(set.bytes.any());
   up_to_.assign(kLengths + 1, std::vector<uint32_t>(vocabulary.mask_words(), 0));
   for (const int32_t id : vocabulary.sorted()) {
     const std::string_view bytes = vocabulary.bytes(id);
-    size_t run = 0;
-    while (run < bytes.size() && set_[static_cast<uint8_t>(bytes[run])]) ++run;
+    size_t run = 0, at = 0;  // characters, and their bytes
+    while (at < bytes.size()) {
+      const auto byte = static_cast<uint8_t>(bytes[at]);
+      const size_t size = set.bytes[byte] ? 1 : set.wide && byte >= 0x80 ? wide_char(bytes.substr(at)) : 0;
+      if (size == 0) break;
+      at += size;
+      ++run;
+    }
     run_max_ = std::max(run_max_, static_cast<int32_t>(run));
-    if (run < bytes.size()) {
-      leaving_[static_cast<uint8_t>(bytes[run])].push_back(id);
+    if (at < bytes.size()) {
+      leaving_[static_cast<uint8_t>(bytes[at])].push_back(id);
     } else if (run <= kLengths) {
       set_bit(up_to_[run], id);
     } else {
@@ -31,18 +52,18 @@ ByteRuns::ByteRuns(const Vocabulary& vocabulary, const ByteSet& set)
     }
   }
   std::ranges::sort(longer_);
-  for (size_t bytes = 1; bytes <= kLengths; ++bytes) {
-    for (size_t word = 0; word < up_to_[bytes].size(); ++word) up_to_[bytes][word] |= up_to_[bytes - 1][word];
+  for (size_t chars = 1; chars <= kLengths; ++chars) {
+    for (size_t word = 0; word < up_to_[chars].size(); ++word) up_to_[chars][word] |= up_to_[chars - 1][word];
   }
   bytes_used_ = (kLengths + 1) * vocabulary.mask_words() * sizeof(uint32_t);
   for (const std::vector<int32_t>& tokens : leaving_) bytes_used_ += tokens.size() * sizeof(int32_t);
 }
 
-void ByteRuns::add(int bytes, std::vector<uint32_t>& mask) const {
-  const std::vector<uint32_t>& known = up_to_[std::min(static_cast<size_t>(bytes), kLengths)];
+void ByteRuns::add(int chars, std::vector<uint32_t>& mask) const {
+  const std::vector<uint32_t>& known = up_to_[std::min(static_cast<size_t>(chars), kLengths)];
   for (size_t word = 0; word < mask.size(); ++word) mask[word] |= known[word];
   for (const auto& [length, token] : longer_) {
-    if (length > bytes) break;
+    if (length > chars) break;
     set_bit(mask, token);
   }
 }

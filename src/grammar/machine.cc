@@ -69,7 +69,7 @@ Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
   const int32_t state = automaton_.start(0);
   start_ = close({pack(state, outermost)});
   find_runs();
-  for (const ByteSet& kind : byte_kinds()) kinds_.push_back(steps_of(kind));
+  for (const ByteSet& kind : byte_kinds()) kinds_.push_back(steps_of({kind}));
   work_ = nullptr;
 }
 

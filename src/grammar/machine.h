@@ -78,7 +78,7 @@ class Machine {
     static constexpr size_t kParts = 64;
     std::array<std::unordered_map<Key, int32_t, KeyHash>, kParts> parts_;
   };
-  // Bytes of a set that can be read one after the other, whichever they are.
+  // Bytes, or characters, of a set that can be read one after the other, whichever they are.
   struct RunLength {
     int32_t bytes = -1;  // -1: not asked
     bool exact = true;   // none more; false: whether more can be read depends on the bytes
@@ -127,9 +127,9 @@ class Machine {
 
   // machine_runs.cc: sets of bytes that states read whichever they are, and those that the automaton counts.
   struct SetSteps {
-    ByteSet set;
+    CountedSet set;
     uint8_t any = 0;             // a byte of it
-    std::vector<int32_t> after;  // [states]: where all bytes of the set lead, or one of the below
+    std::vector<int32_t> after;  // [states]: where all characters of the set lead, or one of the below
   };
   struct Run {
     ByteRuns tokens;
@@ -139,8 +139,10 @@ class Machine {
   static constexpr uint32_t kSubtreeMin = 16;  // nodes: smaller ones are walked
   static constexpr int kPlainEnough = 4;       // a state that reads so many plain characters needs no run
   void find_runs();
-  SetSteps steps_of(const ByteSet& set) const;
-  int32_t after_set(const ByteSet& set, int32_t state) const;
+  SetSteps steps_of(const CountedSet& set) const;
+  int32_t after_set(const CountedSet& set, int32_t state) const;
+  int32_t after_range(int32_t state, int first, int last) const;
+  bool all_wide_lead_to(int32_t state, int32_t to) const;
   RunLength run_from(SetSteps& steps, int32_t most, ConfigId from, ByteSet* exits);
   RunLength reads(ConfigId from, uint8_t kind);
   bool take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask);

@@ -1,4 +1,4 @@
-// Masks of constraints that count bytes of a set: see byte_runs.h.
+// Masks of constraints that count characters of a set: see byte_runs.h.
 
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@ constexpr int kStatesMin = 6;          // with the set: else masks are kept, and
 constexpr size_t kStatesAsked = 4096;  // of an automaton, for its sets
 
 struct Candidate {
-  ByteSet set;
+  CountedSet set;
   ByteSet exits;
   int states = 0;
 };
@@ -48,38 +48,78 @@ ByteSet read_by(std::span<const Dfa::Edge> edges) {
 
 }  // namespace
 
-// Where every byte of the set leads from the state.
-int32_t Machine::after_set(const ByteSet& set, int32_t state) const {
+// Where all bytes from `first` to `last` lead, if to one place; else kNowhere.
+int32_t Machine::after_range(int32_t state, int first, int last) const {
+  if (state < 0) return kNowhere;
+  int32_t to = kNowhere;
+  int next = first;
+  for (const Dfa::Edge& edge : automaton_.edges(automaton_.state(state))) {
+    if (edge.last < next) continue;
+    if (edge.first > next || (to != kNowhere && to != edge.to)) return kNowhere;
+    to = edge.to;
+    next = edge.last + 1;
+    if (next > last) return to;
+  }
+  return kNowhere;
+}
+
+// Whether every character of several bytes can be read from the state, and leads to `to`.
+bool Machine::all_wide_lead_to(int32_t state, int32_t to) const {
+  // Of characters that begin with these two bytes, or with the first and any: how many come behind them.
+  struct Begin {
+    int lead_first, lead_last, second_first, second_last, behind;
+  };
+  static constexpr Begin kBegins[] = {{0xC2, 0xDF, 0x80, 0xBF, 0}, {0xE0, 0xE0, 0xA0, 0xBF, 1},
+                                      {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
+                                      {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
+                                      {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
+  for (const Begin& begin : kBegins) {
+    int32_t at = after_range(state, begin.lead_first, begin.lead_last);
+    at = after_range(at, begin.second_first, begin.second_last);
+    for (int i = 0; i < begin.behind; ++i) at = after_range(at, 0x80, 0xBF);
+    if (at != to) return false;
+  }
+  return true;
+}
+
+// Where every character of the set leads from the state.
+int32_t Machine::after_set(const CountedSet& set, int32_t state) const {
   int32_t to = kNowhere;
   ByteSet covered;
+  bool reads_wide = false;
   for (const Dfa::Edge& edge : automaton_.edges(automaton_.state(state))) {
-    const ByteSet here = bytes_of(edge) & set;
+    reads_wide |= edge.last >= 0x80;
+    const ByteSet here = bytes_of(edge) & set.bytes;
     if (here.none()) continue;
     if (to != kNowhere && to != edge.to) return kApart;
     to = edge.to;
     covered |= here;
   }
-  return to == kNowhere || covered == set ? to : kApart;
+  if (to == kNowhere) return set.wide && reads_wide ? kApart : kNowhere;
+  return covered == set.bytes && (!set.wide || all_wide_lead_to(state, to)) ? to : kApart;
 }
 
 void Machine::find_runs() {
   std::vector<Candidate> candidates;
-  std::unordered_map<ByteSet, size_t> known;
+  std::array<std::unordered_map<ByteSet, size_t>, 2> known;  // by whether it is wide
   const size_t states = std::min(automaton_.size(), kStatesAsked);
   for (size_t i = 0; i < states; ++i) {
     const Automaton::State& state = automaton_.state(static_cast<int32_t>(i));
     if (state.plain_min >= kPlainEnough) continue;
     const std::span<const Dfa::Edge> edges = automaton_.edges(state);
-    const auto [set, to] = widest(edges);
+    const auto [bytes, to] = widest(edges);
     // Bytes inside a character of several are counted by no one.
-    if (set.count() < kSetBytesMin || (set >> 128).any() || after_set(set, to) < 0) continue;
-    const auto [at, inserted] = known.try_emplace(set, candidates.size());
+    if (bytes.count() < kSetBytesMin || (bytes >> 128).any()) continue;
+    const CountedSet set{bytes, all_wide_lead_to(static_cast<int32_t>(i), to)};
+    if (after_set(set, to) < 0) continue;
+    const auto [at, inserted] = known[set.wide].try_emplace(bytes, candidates.size());
     if (inserted) candidates.push_back({set, {}, 0});
     Candidate& candidate = candidates[at->second];
     ++candidate.states;
-    candidate.exits |= (read_by(edges) | read_by(automaton_.edges(automaton_.state(to)))) & ~set;
+    candidate.exits |= (read_by(edges) | read_by(automaton_.edges(automaton_.state(to)))) & ~bytes;
   }
-  std::erase_if(candidates, [](const Candidate& c) { return c.states < kStatesMin; });
+  // All characters of several bytes: even the one mask of a loop is a walk over half of the vocabulary.
+  std::erase_if(candidates, [](const Candidate& c) { return c.states < kStatesMin && !c.set.wide; });
   std::ranges::stable_sort(candidates, std::greater<>(), &Candidate::states);
   if (candidates.size() > kRunsMax) candidates.resize(kRunsMax);
   for (const Candidate& candidate : candidates) {
@@ -96,9 +136,9 @@ void Machine::find_runs() {
   }
 }
 
-Machine::SetSteps Machine::steps_of(const ByteSet& set) const {
+Machine::SetSteps Machine::steps_of(const CountedSet& set) const {
   SetSteps out{set, 0, std::vector<int32_t>(automaton_.size(), kNotAsked)};
-  while (!set[out.any]) ++out.any;
+  while (!set.bytes[out.any]) ++out.any;
   return out;
 }
 
@@ -186,7 +226,7 @@ bool Machine::mask_by_runs(ConfigId from, std::vector<uint32_t>& mask) {
   for (Run& run : runs_) {
     ByteSet exits;
     const RunLength length = run_from(run.steps, run.tokens.run_max(), from, &exits);
-    exits &= ~run.steps.set;
+    exits &= ~run.steps.set.bytes;
     if (!length.exact || length.bytes < 2 || !run.tokens.is_cheap(exits)) continue;
     run.tokens.add(length.bytes, mask);
     for (size_t byte = 0; byte < 256; ++byte) {

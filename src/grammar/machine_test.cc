@@ -84,13 +84,30 @@ std::vector<std::string> many_tokens(std::mt19937& random) {
 TEST(Machine, CountedSetsAreMaskedAsMatchingSays) {
   std::mt19937 random(7);
   Compiler compiler(many_tokens(random));
-  for (const char* pattern :
-       {"[a-z ]{20,300}\\.", "[A-Za-z]{3,9}", "[a-zA-Z0-9_]{1,64}(\\.[a-zA-Z0-9_]{1,20}){0,3}@[a-z]{2,40}",
-        "([a-z]{5,30}[A-Z ]){2,4}", "[a-zé日]{1,50}", "[a-z ]*\\.[A-Za-z ]{0,25}",
-        "([a-q]{9}|[b-z ]{12,14}-)*x", "[a-zA-Z_][a-zA-Z0-9_]{0,63}", "(-[a-z][a-zA-Z0-9]{2,20}){1,4}",
-        "[A-Z_.](7|[a-zA-Z0-9_ ]{5,40}\\.)", "[a-zA-Z]{2,4}[^a-z]?", "[a-z]{1,3}[07]{1,4}",
-        "[a-m7][a-z]{0,30}", "([a-q]|[r-z]0)[a-z]{8,30}", "[\\x00-\\x7f]{8,60}", "[^\"]{0,30}\"",
-        ".{0,3}[a-z]{17,}7"}) {
+  for (const char* pattern : {"[a-z ]{20,300}\\.",
+                              "[A-Za-z]{3,9}",
+                              "[a-zA-Z0-9_]{1,64}(\\.[a-zA-Z0-9_]{1,20}){0,3}@[a-z]{2,40}",
+                              "([a-z]{5,30}[A-Z ]){2,4}",
+                              "[a-zé日]{1,50}",
+                              "[a-z ]*\\.[A-Za-z ]{0,25}",
+                              "([a-q]{9}|[b-z ]{12,14}-)*x",
+                              "[a-zA-Z_][a-zA-Z0-9_]{0,63}",
+                              "(-[a-z][a-zA-Z0-9]{2,20}){1,4}",
+                              "[A-Z_.](7|[a-zA-Z0-9_ ]{5,40}\\.)",
+                              "[a-zA-Z]{2,4}[^a-z]?",
+                              "[a-z]{1,3}[07]{1,4}",
+                              "[a-m7][a-z]{0,30}",
+                              "([a-q]|[r-z]0)[a-z]{8,30}",
+                              "[\\x00-\\x7f]{8,60}",
+                              "[^\"]{0,30}\"",
+                              ".{0,3}[a-z]{17,}7",
+                              "[^x]{0,40}x",
+                              "[^x]{2,30}x[^é]{0,9}é",
+                              "[^,\\n]{1,9}(,[^,\\n]{1,9}){3}",
+                              "[^<]*</a>",
+                              "<a>[^<]{7,}</a>",
+                              "[^a-z]{8,20}é",
+                              "([^x]{8,20}|[^日]{12})7"}) {
     const auto made = compiler.compile(regex(pattern));
     ASSERT_TRUE(made.ok()) << pattern << ": " << made.failure().message;
     Machine& machine = **made;
