@@ -294,6 +294,12 @@ def test_what_would_change_the_answer_is_refused_in_every_api(server, path, body
     assert reply.status_code == 400 and reply.json()["error"]["message"].startswith(name)
 
 
+@pytest.mark.parametrize("path, body", [("/v1/responses", {"input": "x"}), ("/v1/messages", {"messages": QUESTION, "max_tokens": 1})])
+def test_the_length_of_another_api_is_refused(server, path, body):
+    reply = httpx.post(server.url + path, json={**body, "max_completion_tokens": 3})
+    assert reply.status_code == 400 and "max_output_tokens" in reply.json()["error"]["message"]
+
+
 def test_system_messages_at_the_front_are_one(server):
     user = {"role": "user", "content": "hi"}
     one = rendered(server, [{"role": "system", "content": "AAA\n\nBBB"}, user])

@@ -22,7 +22,11 @@ constexpr std::string_view kShell = R"json({
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
    "MessagesError": {
     "description": "What was wrong, in a sentence",
-    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessagesError"}}}}}}})json";
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessagesError"}}}},
+   "MessagesOrConnectionError": {
+    "description": "What was wrong, in a sentence; of a body beyond --max-request-bytes or --max-held-request-bytes in the form of Error",
+    "content": {"application/json": {"schema": {"anyOf": [{"$ref": "#/components/schemas/MessagesError"},
+     {"$ref": "#/components/schemas/Error"}]}}}}}}})json";
 
 constexpr std::string_view kPaths = R"json({
  "/v1/chat/completions": {
@@ -79,9 +83,9 @@ constexpr std::string_view kPaths = R"json({
       "application/json": {"schema": {"$ref": "#/components/schemas/MessagesAnswer"}},
       "text/event-stream": {}}},
     "400": {"$ref": "#/components/responses/MessagesError"}, "401": {"$ref": "#/components/responses/MessagesError"},
-    "404": {"$ref": "#/components/responses/MessagesError"}, "413": {"$ref": "#/components/responses/MessagesError"},
+    "404": {"$ref": "#/components/responses/MessagesError"}, "413": {"$ref": "#/components/responses/MessagesOrConnectionError"},
     "429": {"$ref": "#/components/responses/MessagesError"}, "500": {"$ref": "#/components/responses/MessagesError"},
-    "503": {"$ref": "#/components/responses/MessagesError"}}}},
+    "503": {"$ref": "#/components/responses/MessagesOrConnectionError"}}}},
  "/v1/messages/count_tokens": {
   "post": {
    "operationId": "count_tokens", "summary": "Tokens of a prompt (Anthropic)",
@@ -90,7 +94,7 @@ constexpr std::string_view kPaths = R"json({
    "responses": {
     "200": {"description": "The count", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Count"}}}},
     "400": {"$ref": "#/components/responses/MessagesError"}, "401": {"$ref": "#/components/responses/MessagesError"},
-    "404": {"$ref": "#/components/responses/MessagesError"}, "413": {"$ref": "#/components/responses/MessagesError"},
+    "404": {"$ref": "#/components/responses/MessagesError"}, "413": {"$ref": "#/components/responses/MessagesOrConnectionError"},
     "500": {"$ref": "#/components/responses/MessagesError"}}}},
  "/v1/responses": {
   "post": {

@@ -74,6 +74,9 @@ void copy_extensions(Fields& from, Json& to) {
   }
   if (from.boolean("continue_final_message").value_or(false))
     from.refuse("continue_final_message", "is a field of chat completions.");
+  if (const Json* most = from.any("max_completion_tokens"); most != nullptr && !most->is_null())
+    from.refuse("max_completion_tokens",
+                "is a field of chat completions; Responses has max_output_tokens, Messages has max_tokens.");
 }
 
 Result<std::string> text_content(const Json& content, std::span<const std::string_view> types,
