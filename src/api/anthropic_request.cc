@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -119,6 +120,13 @@ Status add_assistant(const Json::Array& blocks, const std::string& place, Messag
   std::string thinking, text;
   bool thinks = false;
   Json calls;
+  const auto flush = [&] {
+    Json message = Json::object({{"role", "assistant"}, {"content", std::exchange(text, {})}});
+    if (thinks) message.set("reasoning", std::exchange(thinking, {}));
+    if (!calls.is_null()) message.set("tool_calls", std::exchange(calls, {}));
+    thinks = false;
+    out.add(std::move(message));
+  };
   for (size_t i = 0; i < blocks.size(); ++i) {
     const std::string here = fmt::format("{}[{}]", place, i);
     const Result<std::string> type = block_text(blocks[i], "type", here);
@@ -126,6 +134,8 @@ Status add_assistant(const Json::Array& blocks, const std::string& place, Messag
     if (*type == "text" || *type == "thinking") {
       const Result<std::string> more = block_text(blocks[i], *type, here);
       if (!more.ok()) return more.failure();
+      // Thought again after a text: another message, as the items of Responses have it.
+      if (*type == "thinking" && !text.empty() && calls.is_null()) flush();
       (*type == "text" ? text : thinking) += *more;
       thinks = thinks || *type == "thinking";
     } else if (*type == "tool_use") {
@@ -136,10 +146,7 @@ Status add_assistant(const Json::Array& blocks, const std::string& place, Messag
       return unreadable(*type, here);
     }
   }
-  Json message = Json::object({{"role", "assistant"}, {"content", std::move(text)}});
-  if (thinks) message.set("reasoning", std::move(thinking));
-  if (!calls.is_null()) message.set("tool_calls", std::move(calls));
-  out.add(std::move(message));
+  flush();
   return {};
 }
 

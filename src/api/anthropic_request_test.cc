@@ -46,6 +46,19 @@ TEST(AnthropicRequestTest, ATurnWithThinkingToolsAndResultsIsTheChatRequestOfThe
       R"("parameters":{"type":"object"}}}],"tool_choice":"required","parallel_tool_calls":false,"max_tokens":9})");
 }
 
+TEST(AnthropicRequestTest, ThinkingAfterATextIsAnotherMessageAsInResponses) {
+  const Json chat = chat_of(R"({"max_tokens": 9, "messages": [{"role": "user", "content": "1"},
+    {"role": "assistant", "content": [{"type": "thinking", "thinking": "A"}, {"type": "text", "text": "B"},
+      {"type": "thinking", "thinking": "C"}, {"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "D"}]}],
+    "tools": [{"name": "f", "input_schema": {"type": "object"}}]})");
+  const Json::Array& messages = chat.find("messages")->as_array();
+  ASSERT_EQ(messages.size(), 4u);
+  EXPECT_EQ(to_string(messages[1]), R"({"role":"assistant","content":"B","reasoning":"A"})");
+  EXPECT_TRUE(
+      to_string(messages[2]).starts_with(R"({"role":"assistant","content":"","reasoning":"C","tool_calls")"));
+}
+
 TEST(AnthropicRequestTest, AnAnswerGoesOnWhereTheLastMessageOfTheAssistantEnds) {
   const Json chat = chat_of(R"({"max_tokens": 9, "messages": [{"role": "user", "content": "1"},
                                                               {"role": "assistant", "content": "The"}]})");
