@@ -173,7 +173,7 @@ void check_sequences(const StepBatch& batch, const Limits& limits, SlotUses& use
                batch.row_tokens.size(), limits.step_rows_max);
   find.require(std::ssize(batch.sequences) <= limits.step_sequences_max, "{} sequences, more than {}",
                batch.sequences.size(), limits.step_sequences_max);
-  int32_t row = 0;
+  int64_t row = 0;
   for (const SequenceRows& sequence : batch.sequences) {
     find.require(find.slot(sequence.slot), "rows of slot {}, which does not exist", sequence.slot);
     SlotUse& use = use_of(uses, sequence.slot);

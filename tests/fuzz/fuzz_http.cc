@@ -1,8 +1,10 @@
 // Bytes from a client, through a real server on the loopback: whatever comes, the answers are whole HTTP/1.1
 // answers or none, the connection ends, and the next client is served.
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -57,17 +59,33 @@ class LiveServer {
   std::abort();
 }
 
-// Sends all, says that no more comes, and reads to the end.
-std::string exchange(int port, std::string_view bytes) {
-  const int connection = ::socket(AF_INET, SOCK_STREAM, 0);
+int connected(int port) {
+  constexpr int kTriesMax = 80;  // of 0.1 s: less than libFuzzer waits for an input
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    fail("the server does not listen any more");
+  for (int tries = 0;; ++tries) {
+    const int connection = ::socket(AF_INET, SOCK_STREAM, 0);
+    if (::connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+      return connection;
+    // libFuzzer's clock, and the ports of this machine: thousands of exchanges a second use them up for a
+    // while.
+    if ((errno != EINTR && errno != EADDRNOTAVAIL) || tries == kTriesMax) {
+      std::perror("connect");
+      fail("the server does not listen any more");
+    }
+    ::close(connection);
+    ::usleep(100'000);
+  }
+}
+
+// Sends all, says that no more comes, and reads to the end.
+std::string exchange(int port, std::string_view bytes) {
+  const int connection = connected(port);
   while (!bytes.empty()) {  // it may refuse and close before it has read all
     const ssize_t sent = ::send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
     if (sent <= 0) break;
     bytes.remove_prefix(static_cast<size_t>(sent));
   }
@@ -79,6 +97,7 @@ std::string exchange(int port, std::string_view bytes) {
     pollfd ready{connection, POLLIN, 0};
     if (::poll(&ready, 1, kPatienceMs) == 0) fail("the connection of a client that has gone stays open");
     const ssize_t count = ::recv(connection, buffer, sizeof buffer, 0);
+    if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;
     answer.append(buffer, static_cast<size_t>(count));
   }
