@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds and runs the libFuzzer targets of tests/fuzz with clang, ASan and UBSan.
 #   tools/fuzz.sh [SECONDS [TARGET...]]      default: 60 seconds each, all targets
+# FUZZ_SEED=N begins as every run with N does; without it each goes its own way.
 # It starts from the inputs kept in tests/fuzz/corpus/<target>, and from those that earlier runs left in build/fuzz/corpus;
 # a crash leaves its input in build/fuzz/. To keep what a long run found, as few inputs as cover it:
 #   build/fuzz/fuzz/TARGET -merge=1 -max_len=2000 tests/fuzz/corpus/TARGET build/fuzz/corpus/TARGET
@@ -25,7 +26,7 @@ fuzz() {
   local folders=("corpus/$target")
   [ -d "tests/fuzz/corpus/$target" ] && folders+=("../../tests/fuzz/corpus/$target")
   local rc=0
-  (cd build/fuzz && "fuzz/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=3000 \
+  (cd build/fuzz && "fuzz/$target" -seed="${FUZZ_SEED:-0}" -max_total_time="$seconds" -max_len=65536 -timeout=30 -rss_limit_mb=3000 \
     -print_final_stats=1 "${folders[@]}") >"$log" 2>&1 || rc=$?
   if [ $rc -eq 0 ]; then set -- 12; else set -- 100; fi
   printf '== %s, %s s\n%s\n' "$target" "$seconds" "$(tail -n "$1" "$log")"

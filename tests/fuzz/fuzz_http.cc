@@ -60,7 +60,7 @@ class LiveServer {
 }
 
 int connected(int port) {
-  constexpr int kTriesMax = 80;  // of 0.1 s: less than libFuzzer waits for an input
+  constexpr int kTriesMax = 200;  // of 0.1 s: less than libFuzzer waits for an input
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
