@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace minimax::grammar {
 namespace {
@@ -11,19 +12,10 @@ void set_bit(std::vector<uint32_t>& mask, int32_t token) {
   mask[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
 }
 
-// Bytes of the character of several bytes that `text` begins with; 0: none, or not all of one.
-size_t wide_char(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  const size_t size = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-  if (size == 0 || text.size() < size) return 0;
-  const uint8_t least = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const uint8_t most = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  if (byte(1) < least || byte(1) > most) return 0;
-  for (size_t i = 2; i < size; ++i) {
-    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
-  }
-  return size;
+// Bytes of the character that `text` begins with; 0: none, or not all of one.
+size_t char_bytes(std::string_view text) {
+  const utf8::Decoded found = utf8::decode(text);
+  return found.valid ? static_cast<size_t>(found.bytes) : 0;
 }
 
 }  // namespace
@@ -37,7 +29,7 @@ ByteRuns::ByteRuns(const Vocabulary& vocabulary, const CountedSet& set)
     size_t run = 0, at = 0;  // characters, and their bytes
     while (at < bytes.size()) {
       const auto byte = static_cast<uint8_t>(bytes[at]);
-      const size_t size = set.bytes[byte] ? 1 : set.wide && byte >= 0x80 ? wide_char(bytes.substr(at)) : 0;
+      const size_t size = set.bytes[byte] ? 1 : set.wide && byte >= 0x80 ? char_bytes(bytes.substr(at)) : 0;
       if (size == 0) break;
       at += size;
       ++run;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/utf8.h"
+#include "grammar/dfa_pieces.h"
 
 namespace minimax::grammar {
 namespace {
@@ -243,14 +244,6 @@ struct SetHash {
   }
 };
 
-void add_merged(std::vector<Dfa::Edge>& edges, int first, int last, int32_t to) {
-  if (!edges.empty() && edges.back().to == to && edges.back().last + 1 == first) {
-    edges.back().last = static_cast<uint8_t>(last);
-  } else {
-    edges.push_back({static_cast<uint8_t>(first), static_cast<uint8_t>(last), to});
-  }
-}
-
 // The subset construction.
 class Subsets {
  public:
@@ -316,25 +309,8 @@ class Subsets {
     budget_.spend(2 + std::ssize(edges_) + std::ssize(calls_));
     expand_calls(index);
     if (edges_.empty()) return;
-    borders_.clear();
-    for (const Nfa::Edge& edge : edges_) {
-      borders_.push_back(edge.first);
-      borders_.push_back(edge.last + 1);
-    }
-    std::ranges::sort(borders_);
-    borders_.erase(std::unique(borders_.begin(), borders_.end()), borders_.end());
-    std::vector<Dfa::Edge> out;
-    for (size_t i = 0; i + 1 < borders_.size(); ++i) {
-      budget_.spend(1 + std::ssize(edges_) / 8);
-      std::vector<int32_t> targets;
-      for (const Nfa::Edge& edge : edges_) {
-        if (edge.first <= borders_[i] && borders_[i] <= edge.last) targets.push_back(edge.to);
-      }
-      if (targets.empty()) continue;
-      std::ranges::sort(targets);
-      targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
-      add_merged(out, borders_[i], borders_[i + 1] - 1, number(std::move(targets)));
-    }
+    std::vector<Dfa::Edge> out = in_pieces(
+        edges_, budget_, [this](std::vector<int32_t> targets) { return number(std::move(targets)); });
     dfa_.states[index].edges = std::move(out);
   }
 
@@ -360,7 +336,6 @@ class Subsets {
   std::vector<int64_t> marks_;
   int64_t mark_ = 0;
   std::vector<Nfa::Edge> edges_, calls_;
-  std::vector<int32_t> borders_;
 };
 
 // Drops the states from which no end can be reached. The beginning stays.

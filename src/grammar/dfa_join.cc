@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "grammar/dfa.h"
+#include "grammar/dfa_pieces.h"
 
 namespace minimax::grammar {
 namespace {
@@ -132,30 +133,8 @@ class Union {
         targets.push_back(calls[end].to);
       made.calls.push_back({calls[begin].symbol, number(std::move(targets))});
     }
-    std::vector<int> borders;
-    for (const Dfa::Edge& edge : edges) {
-      borders.push_back(edge.first);
-      borders.push_back(edge.last + 1);
-    }
-    std::ranges::sort(borders);
-    borders.erase(std::unique(borders.begin(), borders.end()), borders.end());
-    for (size_t b = 0; b + 1 < borders.size(); ++b) {
-      budget_.spend(1 + std::ssize(edges) / 8);
-      std::vector<int32_t> targets;
-      for (const Dfa::Edge& edge : edges) {
-        if (edge.first <= borders[b] && borders[b] <= edge.last) targets.push_back(edge.to);
-      }
-      if (targets.empty()) continue;
-      const int32_t to = number(std::move(targets));
-      const auto first = static_cast<uint8_t>(borders[b]), last = static_cast<uint8_t>(borders[b + 1] - 1);
-      const bool goes_on =
-          !made.edges.empty() && made.edges.back().to == to && made.edges.back().last + 1 == first;
-      if (goes_on) {
-        made.edges.back().last = last;
-      } else {
-        made.edges.push_back({first, last, to});
-      }
-    }
+    made.edges = in_pieces(edges, budget_,
+                           [this](std::vector<int32_t> targets) { return number(std::move(targets)); });
     out_.states[at] = std::move(made);
   }
 
