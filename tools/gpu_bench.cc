@@ -3,17 +3,20 @@
 // tokens are made up: the same bytes and operations as real ones. What does not fit is timed at the context
 // that does.
 //
-//   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl [--ranks N] [--devices 0,1,...] [--alone RANK]
+//   gpu_bench MODEL ARITHMETIC COMMIT RESULTS.jsonl [--ranks N] [--replicas N] [--experts sliced|whole]
+//             [--devices 0,1,...] [--alone RANK]
 //   gpu_bench MODEL ARITHMETIC profile SEQUENCES,CONTEXT,ROWS     two steps without samples, for a profiler
 //   gpu_bench MODEL ARITHMETIC trace SEQUENCES,CONTEXT,ROWS[/...] what each launch of a layer costs a step
 //   that runs
 //                                                                 as a graph; a build with CUDA_TRACE=ON, one
 //                                                                 rank
 //
-// MODEL: a checkpoint, or m2:LAYERS, the published shape with random weights made on the devices. --alone:
-// one rank of N, its exchange left out. A JSON line a setting is appended to RESULTS; experts: distinct ones
-// that a layer's rows went to, on average. Weights are re-read by every step and are larger than the L2 cache
-// where the model is; nothing else flushes it.
+// MODEL: a checkpoint, or m2:LAYERS, the published shape with random weights made on the devices. --ranks: of
+// a replica. --replicas: they share their experts, whole on each rank, and the sequences, one after the
+// other.
+// --alone: one rank of N, its exchange left out. A JSON line a setting is appended to RESULTS; experts:
+// distinct ones that a layer's rows went to, on average. Weights are re-read by every step and are larger
+// than the L2 cache where the model is; nothing else flushes it.
 
 #include <algorithm>
 #include <charconv>
@@ -22,7 +25,9 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "backend/common/arithmetic.h"
@@ -34,6 +39,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "executor/group.h"
+#include "executor/lockstep.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/shard.h"
@@ -76,35 +82,58 @@ struct Model {
   }
 };
 
-// One executor, or all ranks of one.
+// An executor for each replica.
 struct Subject {
-  std::unique_ptr<executor::Executor> executor;
-  std::vector<backend::cuda::Forward*> forwards;
+  std::vector<std::unique_ptr<executor::Executor>> replicas;
+  std::vector<backend::cuda::Forward*> forwards;  // of all ranks
 
   void set_graphs(bool on) const {
     for (backend::cuda::Forward* forward : forwards) forward->set_graphs(on);
   }
 };
 
-Subject make_subject(const model::ModelView& model, CudaOptions options,
-                     const std::vector<int32_t>& devices) {
-  Subject subject;
-  if (devices.size() == 1) {
-    options.device = devices[0];
+std::unique_ptr<executor::Executor> make_replica(const model::ModelView& model, const CudaOptions& options,
+                                                 std::span<backend::cuda::Forward*> forwards) {
+  if (forwards.size() == 1) {
     auto one = std::make_unique<CudaExecutor>(model, options);
-    subject.forwards.push_back(&one->forward());
-    subject.executor = std::move(one);
-    return subject;
+    forwards[0] = &one->forward();
+    return one;
   }
-  options.peers = backend::cuda::make_peers(model.shape, options, devices);
-  auto group = std::make_unique<executor::Group>(static_cast<int32_t>(devices.size()), [&](int32_t rank) {
+  auto group = std::make_unique<executor::Group>(static_cast<int32_t>(forwards.size()), [&](int32_t rank) {
     CudaOptions own = options;
-    own.shard.rank = rank;
+    own.shard.rank += rank;
     return std::make_unique<CudaExecutor>(model, own);
   });
   for (int32_t r = 0; r < group->ranks(); ++r)
-    subject.forwards.push_back(&dynamic_cast<CudaExecutor&>(group->rank(r)).forward());
-  subject.executor = std::move(group);
+    forwards[static_cast<size_t>(r)] = &dynamic_cast<CudaExecutor&>(group->rank(r)).forward();
+  return group;
+}
+
+// devices: one a rank that is run.
+Subject make_subject(const model::ModelView& model, CudaOptions options,
+                     const std::vector<int32_t>& devices) {
+  Subject subject;
+  subject.forwards.resize(devices.size());
+  options.device = devices[0];
+  const model::ParallelLayout& layout = options.shard.layout;
+  const bool alone = devices.size() == 1;
+  if (!alone) options.world = backend::cuda::make_world(model.shape, options, devices);
+  std::vector<CudaOptions> each(static_cast<size_t>(layout.dp), options);
+  const auto ranks = static_cast<size_t>(alone ? 1 : layout.tp);
+  const auto make = [&](int32_t replica) {
+    const auto idx = static_cast<size_t>(replica);
+    return make_replica(model, each[idx], std::span(subject.forwards).subspan(idx * ranks, ranks));
+  };
+  for (int32_t i = 0; i < layout.dp && !alone; ++i) {
+    each[static_cast<size_t>(i)].shard.rank = i * layout.tp;
+    each[static_cast<size_t>(i)].peers =
+        backend::cuda::make_peers(model.shape, each[static_cast<size_t>(i)], devices);
+  }
+  if (layout.dp > 1) {
+    subject.replicas = executor::make_lockstep(layout.dp, make);
+  } else {
+    subject.replicas.push_back(make(0));
+  }
   return subject;
 }
 
@@ -153,9 +182,30 @@ executor::StepBatch closing_of(const Setting& setting) {
   return closing;
 }
 
+// The part of each replica: as many sequences as the others, or one more.
+std::vector<Setting> shares_of(const Setting& setting, size_t replicas) {
+  std::vector<Setting> shares;
+  for (size_t i = 0; i < replicas; ++i) {
+    const auto count = static_cast<int32_t>(replicas), idx = static_cast<int32_t>(i);
+    shares.push_back({(setting.sequences + count - 1 - idx) / count, setting.context, setting.rows});
+  }
+  return shares;
+}
+
+// work(executor, share) for each replica that has a share, at once.
+template <typename Work>
+void on_replicas(const Subject& subject, const Setting& setting, const Work& work) {
+  const std::vector<Setting> shares = shares_of(setting, subject.replicas.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < shares.size() && shares[i].sequences > 0; ++i)
+    threads.emplace_back([&, i] { work(*subject.replicas[i], shares[i]); });
+  work(*subject.replicas[0], shares[0]);
+  for (std::thread& thread : threads) thread.join();
+}
+
 // Milliseconds of the middle step.
-double time_steps(executor::Executor& executor, const Setting& setting, bool sample,
-                  int32_t warmups = kWarmups, int32_t steps = 12) {
+double time_steps(executor::Executor& executor, const Setting& setting, bool sample, int32_t warmups,
+                  int32_t steps) {
   run_batch(executor, opening_of(setting));
   std::vector<double> ms;
   for (int32_t step = 0; step < warmups + steps; ++step) {
@@ -167,6 +217,16 @@ double time_steps(executor::Executor& executor, const Setting& setting, bool sam
   run_batch(executor, closing_of(setting));
   std::nth_element(ms.begin(), ms.begin() + steps / 2, ms.end());
   return ms[static_cast<size_t>(steps / 2)];
+}
+
+double time_steps(const Subject& subject, const Setting& setting, bool sample, int32_t warmups = kWarmups,
+                  int32_t steps = 12) {
+  double ms = 0;
+  on_replicas(subject, setting, [&](executor::Executor& executor, const Setting& share) {
+    const double own = time_steps(executor, share, sample, warmups, steps);
+    if (&executor == subject.replicas[0].get()) ms = own;
+  });
+  return ms;
 }
 
 // Distinct experts that the rows of a layer go to.
@@ -187,9 +247,11 @@ double count_experts(const Subject& subject, const Setting& setting) {
   ExpertCount count;
   subject.set_graphs(false);
   subject.forwards[0]->set_taps(&count);
-  run_batch(*subject.executor, opening_of(setting));
-  run_batch(*subject.executor, step_of(setting, 0, false, subject.executor->limits().vocab_size));
-  run_batch(*subject.executor, closing_of(setting));
+  on_replicas(subject, setting, [](executor::Executor& executor, const Setting& share) {
+    run_batch(executor, opening_of(share));
+    run_batch(executor, step_of(share, 0, false, executor.limits().vocab_size));
+    run_batch(executor, closing_of(share));
+  });
   subject.forwards[0]->set_taps(nullptr);
   return count.mean();
 }
@@ -245,6 +307,8 @@ void trace_steps(executor::Executor& executor, const Setting& setting, int32_t l
 struct Arguments {
   std::string model, arithmetic, commit, results;
   int32_t ranks = 1;
+  int32_t replicas = 1;
+  bool whole_experts = false;
   int32_t alone = -1;
   std::vector<int32_t> devices;
 };
@@ -256,7 +320,7 @@ void run(const Arguments& args) {
   std::vector<Setting> settings = {{1, 2560, 1},   {10, 2560, 1},  {32, 2560, 1}, {64, 2560, 1},
                                    {128, 1024, 1}, {256, 1024, 1}, {1, 0, 512},   {1, 0, 2048}};
   std::vector<int32_t> devices = args.devices;
-  for (int32_t r = 0; args.devices.empty() && r < (args.alone >= 0 ? 1 : args.ranks); ++r)
+  for (int32_t r = 0; args.devices.empty() && r < (args.alone >= 0 ? 1 : args.ranks * args.replicas); ++r)
     devices.push_back(r);
   CudaOptions options;
   options.arithmetic = backend::common::parse_arithmetic(args.arithmetic);
@@ -266,7 +330,8 @@ void run(const Arguments& args) {
   options.step_rows_max = 2048;
   options.context_tokens_max = 4096;
   options.vocab_size = shape.vocab_rows;
-  options.shard.layout.tp = args.ranks;
+  const int32_t all_ranks = args.ranks * args.replicas;
+  options.shard.layout = {.tp = args.ranks, .dp = args.replicas, .ep = args.whole_experts ? all_ranks : 1};
   options.shard.rank = std::max(args.alone, 0);
   const backend::cuda::DeviceInfo device = backend::cuda::select_device(devices[0]);
   const model::ModelShape held = model::shape_of_rank(shape, options.shard.layout, options.shard.rank);
@@ -280,7 +345,7 @@ void run(const Arguments& args) {
   const int64_t load_start_us = now_us();
   const Subject subject = make_subject(model, options, devices);
   const double load_s = static_cast<double>(now_us() - load_start_us) / 1e6;
-  executor::Executor& executor = *subject.executor;
+  executor::Executor& executor = *subject.replicas.front();
   if (args.commit == "profile" || args.commit == "trace") {
     for (size_t at = 0; at < args.results.size();
          at = std::min(args.results.find('/', at), args.results.size() - 1) + 1) {
@@ -292,7 +357,7 @@ void run(const Arguments& args) {
       if (args.commit == "trace") {
         trace_steps(executor, setting, shape.layers);
       } else {
-        time_steps(executor, setting, false, 1, 1);
+        time_steps(subject, setting, false, 1, 1);
       }
     }
     return;
@@ -304,7 +369,10 @@ void run(const Arguments& args) {
     std::fflush(stdout);
     file << line << '\n' << std::flush;
   };
-  const std::string layout = fmt::format("tp{}{}", args.ranks, args.alone >= 0 ? " rank alone" : "");
+  std::string layout = fmt::format("tp{}", args.ranks);
+  if (args.replicas > 1) layout += fmt::format(" dp{}", args.replicas);
+  if (args.whole_experts) layout += fmt::format(" ep{}", all_ranks);
+  if (args.alone >= 0) layout += " rank alone";
   const std::string weights = source.checkpoint ? "checkpoint" : "random";
   if (source.checkpoint) {
     record(fmt::format(
@@ -323,8 +391,8 @@ void run(const Arguments& args) {
       const Setting& setting = settings[i];
       if (graphs && setting.rows > 1) continue;
       subject.set_graphs(graphs);
-      const double layers_ms = time_steps(executor, setting, false),
-                   step_ms = time_steps(executor, setting, true);
+      const double layers_ms = time_steps(subject, setting, false),
+                   step_ms = time_steps(subject, setting, true);
       record(fmt::format(
           R"({{"kind":"cuda_step","gpu":"{}","driver_cuda":"{}","commit":"{}","layers":{},"experts":{},"hidden":{},)"
           R"("layout":"{}","gpus":{},"weights":"{}","batch":{},"context":{},"rows":{},"kv":"bf16",)"
@@ -349,8 +417,8 @@ int32_t number(const std::string& text) {
 Arguments parse(const std::vector<std::string>& words) {
   if (words.size() < 4 || words.size() % 2 != 0)
     throw UsageError(
-        "usage: gpu_bench MODEL w8a8|w8a16|bf16 COMMIT RESULTS.jsonl [--ranks N] [--devices 0,1] [--alone "
-        "RANK]");
+        "usage: gpu_bench MODEL w8a8|w8a16|bf16 COMMIT RESULTS.jsonl [--ranks N] [--replicas N] [--experts "
+        "sliced|whole] [--devices 0,1] [--alone RANK]");
   Arguments args;
   args.model = words[0];
   args.arithmetic = words[1];
@@ -359,6 +427,11 @@ Arguments parse(const std::vector<std::string>& words) {
   for (size_t i = 4; i < words.size(); i += 2) {
     if (words[i] == "--ranks") {
       args.ranks = number(words[i + 1]);
+    } else if (words[i] == "--replicas") {
+      args.replicas = number(words[i + 1]);
+      args.whole_experts = args.whole_experts || args.replicas > 1;
+    } else if (words[i] == "--experts") {
+      args.whole_experts = words[i + 1] == "whole";
     } else if (words[i] == "--alone") {
       args.alone = number(words[i + 1]);
     } else if (words[i] == "--devices") {

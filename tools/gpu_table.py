@@ -15,11 +15,13 @@ def table(rows: list[list[str]]) -> None:
 
 def main() -> int:
     records = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-    sums = [r for r in records if r["kind"] == "all_reduce"]
-    if sums:
+    for kind, title in (("all_reduce", "sums over"), ("expert_exchange", "rows to experts and back over")):
+        sums = [r for r in records if r["kind"] == kind]
+        if not sums:
+            continue
         forms = list(dict.fromkeys(r["form"] for r in sums))
         found = {(r["rows"], r["form"]): f'{r["us"]:.1f}' for r in sums}
-        print(f'sums over {sums[0]["ranks"]} ranks, us, {sums[0]["gpu"]}, hidden {sums[0]["hidden"]}')
+        print(f'{title} {sums[0]["ranks"]} ranks, us, {sums[0]["gpu"]}, hidden {sums[0]["hidden"]}')
         table([["rows", *forms]] + [[str(n), *(found.get((n, form), "") for form in forms)] for n in sorted({r["rows"] for r in sums})])
     steps = [r for r in records if r["kind"] == "cuda_step"]
     for key in dict.fromkeys((r["gpu"], r["layout"], r["layers"], r["arithmetic"]) for r in steps):

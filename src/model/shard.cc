@@ -182,10 +182,10 @@ int32_t copies_of(const TensorSpec& spec, const ModelShape& shape, const Paralle
 }
 
 ModelShape shape_of_rank(const ModelShape& shape, const ParallelLayout& layout, int32_t rank) {
-  CHECK_EQ(layout.ep, 1);
   ModelShape out = shape;
   out.q_heads = static_cast<int32_t>(q_heads_of(shape, layout, rank).size());
   out.kv_heads = static_cast<int32_t>(kv_heads_of(shape, layout, rank).size());
+  out.experts = static_cast<int32_t>(experts_of(shape, layout, rank).size());
   out.expert_width = static_cast<int32_t>(expert_width_of(shape, layout, rank).size());
   out.vocab_rows = static_cast<int32_t>(vocab_rows_of(shape, layout, rank).size());
   return out;

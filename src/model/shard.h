@@ -61,8 +61,9 @@ Box box_of(const TensorSpec& spec, const ModelShape& shape, const ParallelLayout
 // How many ranks are meant to hold an element of this tensor (for a scale: at least).
 int32_t copies_of(const TensorSpec& spec, const ModelShape& shape, const ParallelLayout& layout);
 
-// The decoder that one tp rank computes if it stands alone: its heads, its expert width, its vocabulary rows.
-// REQUIRES: check_layout passed, layout.ep == 1.
+// What one rank holds, as a shape: its heads, its experts and their width, its vocabulary rows. With ep 1 it
+// is a decoder that the rank computes if it stands alone; else the router still goes over all experts.
+// REQUIRES: check_layout passed.
 ModelShape shape_of_rank(const ModelShape& shape, const ParallelLayout& layout, int32_t rank);
 
 }  // namespace minimax::model

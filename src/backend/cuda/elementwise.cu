@@ -63,6 +63,7 @@ __global__ void quantise_kernel(const __grid_constant__ QuantiseTask task) {
   const int groups = groups_of(task.lead + task.width);
   const int64_t at = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32;
   if (at >= int64_t{task.rows} * groups) return;
+  if (task.held.count != 0 && !task.held.holds(task.row_experts[at / groups])) return;
   const Group group(task, at / groups, static_cast<int>(at % groups));
   group.store(task, warp_amax(group.values), task.scales + at);
 }

@@ -54,6 +54,14 @@ static Limits make_limits(const CudaOptions& options, const model::ModelShape& s
   return limits;
 }
 
+static bool shares_experts(const CudaOptions& options) {
+  return options.shard.layout.dp > 1 && options.shard.layout.ep > 1;
+}
+
+static int32_t expert_rows_max(const CudaOptions& options) {
+  return options.step_rows_max * (shares_experts(options) ? options.shard.layout.dp : 1);
+}
+
 static ForwardSizes sizes_of(const CudaOptions& options) {
   const int64_t blocks_each = (options.context_tokens_max + options.block_tokens - 1) / options.block_tokens;
   const int64_t blocks = blocks_each * options.step_sequences_max;
@@ -63,6 +71,7 @@ static ForwardSizes sizes_of(const CudaOptions& options) {
         "most 2^28 are held",
         options.step_sequences_max, options.context_tokens_max, options.block_tokens, blocks);
   return {.rows_max = options.step_rows_max,
+          .expert_rows_max = expert_rows_max(options),
           .context_tokens_max = options.context_tokens_max,
           .table_blocks_max = static_cast<int32_t>(blocks),
           .logit_rows_max = std::min(kLogitRows, options.step_rows_max)};
@@ -81,7 +90,9 @@ struct CudaExecutor::Impl {
   };
 
   static CudaOptions placed(CudaOptions options) {
-    if (options.peers != nullptr) options.device = options.peers->device(options.shard.rank);
+    const Shard& shard = options.shard;
+    if (options.peers != nullptr) options.device = options.peers->device(shard.rank % shard.layout.tp);
+    if (options.world != nullptr) options.device = options.world->device(shard.rank);
     return options;
   }
 
@@ -91,7 +102,7 @@ struct CudaExecutor::Impl {
         device(select_device(options.device)),
         weights(model, own.arithmetic, own.shard),
         kv(weights.shape(), own.block_tokens, own.block_count),
-        forward({weights, kv, stream, own.peers.get()}, sizes_of(own)),
+        forward({weights, kv, stream, own.peers.get(), own.world.get()}, sizes_of(own)),
         device_sampler(stream, own.vocab_size),
         threads(own.threads),
         slots(own.slot_count, own.vocab_size),
@@ -109,7 +120,7 @@ struct CudaExecutor::Impl {
   std::span<const uint32_t> mask_of(const StepBatch& batch, const executor::Sample& sample) const;
   void settle(const StepBatch& batch, RowJob& job, int32_t token) const;
   void publish(const StepBatch& batch);
-  bool tells() const { return options.shard.rank == 0 || options.peers == nullptr; }
+  bool tells() const { return options.shard.rank % options.shard.layout.tp == 0 || options.peers == nullptr; }
 
   CudaOptions options;
   Limits limits;
@@ -146,9 +157,34 @@ static PeerSizes peer_sizes(const model::ModelShape& whole, const CudaOptions& o
           .parts_max = options.step_rows_max * whole.experts_per_token};
 }
 
+static PeerSizes world_sizes(const model::ModelShape& whole, const CudaOptions& options) {
+  const int32_t rows = expert_rows_max(options);
+  return {.rows_max = rows, .hidden = whole.hidden, .parts_max = 0, .gathered_rows = rows};
+}
+
+static int32_t most_on_a_device(const std::vector<int32_t>& devices) {
+  int32_t most = 1;
+  for (const int32_t device : devices)
+    most = std::max(most, static_cast<int32_t>(std::count(devices.begin(), devices.end(), device)));
+  return most;
+}
+
 std::shared_ptr<PeerGroup> make_peers(const model::ModelShape& whole, const CudaOptions& options,
-                                      std::vector<int32_t> devices) {
-  return std::make_shared<PeerGroup>(std::move(devices), peer_sizes(whole, options));
+                                      const std::vector<int32_t>& devices) {
+  const auto tp = static_cast<size_t>(options.shard.layout.tp);
+  if (tp == 1) return nullptr;
+  const size_t first = static_cast<size_t>(options.shard.rank) / tp * tp;
+  CHECK_LE(first + tp, devices.size());
+  const auto begin = devices.begin() + static_cast<std::ptrdiff_t>(first);
+  const std::vector<int32_t> own(begin, begin + static_cast<std::ptrdiff_t>(tp));
+  return std::make_shared<PeerGroup>(own, peer_sizes(whole, options), kPeerWaitSeconds,
+                                     most_on_a_device(devices));
+}
+
+std::shared_ptr<PeerGroup> make_world(const model::ModelShape& whole, const CudaOptions& options,
+                                      const std::vector<int32_t>& devices) {
+  if (!shares_experts(options)) return nullptr;
+  return std::make_shared<PeerGroup>(devices, world_sizes(whole, options));
 }
 
 int64_t CudaExecutor::fixed_bytes(const model::ModelShape& whole, const CudaOptions& options) {
@@ -156,9 +192,11 @@ int64_t CudaExecutor::fixed_bytes(const model::ModelShape& whole, const CudaOpti
   constexpr int64_t kReserve = int64_t{1} << 30;
   const int32_t tp = options.shard.layout.tp;
   const model::ModelShape own = model::shape_of_rank(whole, options.shard.layout, options.shard.rank);
-  const int64_t weights = Weights::bytes_of(own, options.arithmetic);
+  const int64_t weights = Weights::bytes_of(whole, options.arithmetic, options.shard);
   const int64_t activations = ForwardBuffers{}.lay_out(nullptr, own, whole, sizes_of(options));
-  const int64_t exchange = tp > 1 ? peer_offsets(peer_sizes(whole, options), tp).bytes : 0;
+  int64_t exchange = tp > 1 ? peer_offsets(peer_sizes(whole, options), tp).bytes : 0;
+  if (shares_experts(options))
+    exchange += peer_offsets(world_sizes(whole, options), options.shard.layout.ranks()).bytes;
   return weights + activations + exchange + DeviceSampler::device_bytes(options.vocab_size) + kReserve;
 }
 
@@ -208,7 +246,7 @@ void CudaExecutor::Impl::run_forward(const StepBatch& batch) {
       if (token == executor::kLastSampledToken) token = slots.last_token(sequence.slot);
     }
   }
-  if (!tokens.empty()) forward.run({tokens, batch.sequences, batch.block_table});
+  if (!tokens.empty() || options.world != nullptr) forward.run({tokens, batch.sequences, batch.block_table});
 }
 
 void CudaExecutor::Impl::run_jobs(const StepBatch& batch) {
@@ -393,27 +431,36 @@ executor::Report CudaExecutor::report() const {
     const auto text = [](const char* what, const model::Range& range) {
       return fmt::format(", {} {} to {}", what, range.begin, range.end - 1);
     };
-    std::string out = fmt::format("{} of {} on device {}", shard.rank, shard.layout.tp, own.options.device);
+    std::string out =
+        fmt::format("{} of {} on device {}", shard.rank, shard.layout.ranks(), own.options.device);
     out += text("query heads", model::q_heads_of(whole, shard.layout, shard.rank));
     out += text("KV heads", model::kv_heads_of(whole, shard.layout, shard.rank));
-    out += text("columns of each expert", model::expert_width_of(whole, shard.layout, shard.rank));
+    if (shard.layout.ep > 1) {
+      out += text("experts", model::experts_of(whole, shard.layout, shard.rank));
+    } else {
+      out += text("columns of each expert", model::expert_width_of(whole, shard.layout, shard.rank));
+    }
     out += text("ids", model::vocab_rows_of(whole, shard.layout, shard.rank));
-    if (own.options.peers == nullptr) return out + "; alone: what it computes has no meaning";
-    const int32_t together = own.options.peers->ranks_a_device();
+    const PeerGroup *const peers = own.options.peers.get(), *const world = own.options.world.get();
+    if (peers == nullptr && world == nullptr) return out + "; alone: what it computes has no meaning";
+    const int32_t together = (world != nullptr ? world : peers)->ranks_a_device();
     return together > 1 ? out + fmt::format("; {} share a device", together) : out;
   };
+  int64_t exchange = 0;
+  for (const PeerGroup* const group : {own.options.peers.get(), own.options.world.get()})
+    if (group != nullptr) exchange += group->bytes_a_rank();
   return {
       {"back-end", "cuda"},
       {"device", fmt::format("{}, compute {}.{}, {} SMs, {}", own.device.name, own.device.compute_major,
                              own.device.compute_minor, own.device.processors, mib(own.device.bytes_total))},
       {"driver's CUDA", own.device.driver},
       {"arithmetic", std::string(common::name_of(own.options.arithmetic))},
-      {"rank", own.options.shard.layout.tp == 1 ? "all of the model" : rank_text()},
+      {"rank", own.options.shard.layout.ranks() == 1 ? "all of the model" : rank_text()},
       {"weights", mib(own.weights.bytes())},
       {"KV blocks", fmt::format("{} of {} tokens, {}", own.limits.block_count, own.limits.block_tokens,
                                 mib(own.kv.bytes()))},
       {"activations", mib(own.forward.buffer_bytes())},
-      {"exchange", own.options.peers == nullptr ? "none" : mib(own.options.peers->bytes_a_rank())},
+      {"exchange", exchange == 0 ? "none" : mib(exchange)},
       {"graphs", own.options.graphs ? "of decode steps" : "none"},
       {"sampling", fmt::format("on the device, {}; log-probabilities on the host, {} threads",
                                mib(own.device_sampler.buffer_bytes()), own.threads.size())}};

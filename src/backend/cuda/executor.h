@@ -1,5 +1,5 @@
 #pragma once
-// The Executor on one CUDA device, or of one rank of a tensor-parallel model on several.
+// The Executor on one CUDA device, or of one rank of a model on several.
 // docs/executor_contract.md. No CUDA header is needed to include this.
 //
 // What runs where, today: the whole forward, the KV cache and the draws on the device (device_sampler.h says
@@ -39,15 +39,21 @@ struct CudaOptions {
   int32_t vocab_size = 0;  // ids the tokenizer knows; at most the model's vocab_rows
   int32_t logprobs_max = 20;
   bool graphs = true;  // decode steps as CUDA graphs (forward.h); tokens are the same without
-  // A rank of several, each an executor with a thread of its own: every step is given to all of them. Without
-  // peers: a rank alone, as forward.h says.
+  // A rank of several, each an executor with a thread of its own: every step is given to all of a replica.
+  // Replicas that share experts (layout.dp and layout.ep > 1) run one step each at a time, together, be it an
+  // empty one. Without peers: a rank alone, as forward.h says.
   Shard shard = {};
-  std::shared_ptr<PeerGroup> peers = {};
+  std::shared_ptr<PeerGroup> peers = {};  // of the replica's ranks, if several
+  std::shared_ptr<PeerGroup> world = {};  // of all ranks, if replicas share experts
 };
 
-// What the ranks of a model exchange through; devices[rank] is an ordinal. options: of any rank.
+// What the ranks of a replica exchange through; devices: of all ranks, ordinals. options: of any rank of the
+// replica, with its layout. Null if it is of one rank.
 std::shared_ptr<PeerGroup> make_peers(const model::ModelShape& whole, const CudaOptions& options,
-                                      std::vector<int32_t> devices);
+                                      const std::vector<int32_t>& devices);
+// The same of all replicas; null if they do not share experts.
+std::shared_ptr<PeerGroup> make_world(const model::ModelShape& whole, const CudaOptions& options,
+                                      const std::vector<int32_t>& devices);
 
 class CudaExecutor final : public executor::Executor {
  public:
@@ -58,7 +64,7 @@ class CudaExecutor final : public executor::Executor {
   // than it will be.
   static int64_t fixed_bytes(const model::ModelShape& whole, const CudaOptions& options);
 
-  // With peers, options.device is peers->device(rank) whatever is given. The view is read during construction
+  // With peers or world, options.device is theirs whatever is given. The view is read during construction
   // only. Throws Error naming the option that cannot be had, a device that cannot be used or memory that is
   // too small.
   CudaExecutor(const model::ModelView& model, const CudaOptions& options);

@@ -41,25 +41,27 @@ int64_t ForwardBuffers::lay_out(std::byte* base, const model::ModelShape& shape,
         base == nullptr ? nullptr : reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(base + used);
     used += aligned(count * static_cast<int64_t>(sizeof(*pointer)));
   };
-  const bool sharded = shape != whole;
-  const int64_t rows = sizes.rows_max, parts = rows * shape.experts_per_token;
+  const bool sharded = shape.q_heads != whole.q_heads;
+  const int64_t rows = sizes.rows_max, expert_rows = sizes.expert_rows_max,
+                parts = expert_rows * shape.experts_per_token;
   take(device_image_, StepImage::bytes(sizes));
   for (uint16_t** const buffer : {&h_, &norm_, &out_}) take(*buffer, rows * shape.hidden);
   for (uint16_t** const buffer : {&q_, &q_turned_, &attn_}) take(*buffer, rows * shape.q_width());
   for (uint16_t** const buffer : {&k_, &v_, &k_normed_, &k_turned_}) take(*buffer, rows * shape.kv_width());
   take(inner_, parts * shape.expert_width);
   take(expert_out_, parts * shape.hidden);
-  const int64_t widest = std::max({rows * shape.hidden, rows * shape.q_width(), parts * shape.expert_width});
+  const int64_t widest =
+      std::max({expert_rows * shape.hidden, rows * shape.q_width(), parts * shape.expert_width});
   // A slice of inner values may begin inside a group.
   const int64_t expert_groups = groups_of(shape.expert_width) + (sharded ? 1 : 0);
-  const int64_t groups =
-      std::max({rows * groups_of(shape.hidden), rows * groups_of(shape.q_width()), parts * expert_groups});
+  const int64_t groups = std::max(
+      {expert_rows * groups_of(shape.hidden), rows * groups_of(shape.q_width()), parts * expert_groups});
   take(grid_, widest * 2);
   take(grid_scales_, groups);
   take(cos_, rows * shape.rotary_dim / 2);
   take(sin_, rows * shape.rotary_dim / 2);
-  take(router_logits_, rows * shape.experts);
-  take(scores_, rows * shape.experts);
+  take(router_logits_, expert_rows * whole.experts);
+  take(scores_, expert_rows * whole.experts);
   take(expert_weights_, parts);
   take(expert_ids_, parts);
   take(parts_, parts);
@@ -98,7 +100,11 @@ Forward::Forward(const Parts& parts, const ForwardSizes& sizes)
       kv_(parts.kv),
       stream_(parts.stream),
       group_(parts.peers),
-      peers_(parts.peers != nullptr ? parts.peers->view(parts.weights.shard().rank) : PeerView{}),
+      world_(parts.world),
+      peers_(parts.peers != nullptr
+                 ? parts.peers->view(parts.weights.shard().rank % parts.weights.shard().layout.tp)
+                 : PeerView{}),
+      world_peers_(parts.world != nullptr ? parts.world->view(parts.weights.shard().rank) : PeerView{}),
       shape_(parts.weights.shape()),
       whole_(parts.weights.whole_shape()),
       sizes_(sizes) {
@@ -180,19 +186,35 @@ void Forward::prepare(const StepRows& step) {
 
 void Forward::run(const StepRows& step) {
   prepare(step);
-  if (rows_ == 0) return;
-  if (!launch_graph()) launch_layers();
+  if (shares_experts()) {
+    const std::span<const int32_t> rows = world_->rows_of_all(world_peers_.rank, rows_);
+    const int32_t tp = weights_.shard().layout.tp, first = world_peers_.rank / tp * tp;
+    wave_ = {.own = rows_};
+    for (int32_t r = 0; r < world_peers_.ranks; r += tp) {
+      if (r == first) wave_.begin = wave_.all;
+      wave_.all += rows[static_cast<size_t>(r)];
+    }
+  }
+  if (expert_rows() == 0) return;
+  // Graphs are made and given up while no rank's kernels wait for this one. Ranks of a replica do so at the
+  // same steps; replicas do not know it of each other.
+  bool changed = false;
+  Graph* const graph = find_graph(changed);
+  if (shares_experts()) {
+    world_->meet();
+  } else if (changed && group_ != nullptr) {
+    group_->meet();
+  }
+  if (graph == nullptr) return launch_layers();
+  stream_.launch(*graph);
+  ++graph_launches_;
 }
 
-// Graphs are made and given up while no rank's kernels wait for this one.
-void Forward::meet_peers() const {
-  if (group_ != nullptr) group_->meet();
-}
-
-// False: the step's form is not one for graphs, or it was never met before.
-bool Forward::launch_graph() {
-  if (!graphs_on_ || !decode_only_ || sink_ != nullptr || rows_ > kGraphRowsMax) return false;
-  const StepForm form{rows_, tile_count_, leaves_apart_ ? leaves_max_ : 0, wide_, leaves_apart_};
+// nullptr: the step's form is not one for graphs, or it was never met before. `changed`: whether a graph was
+// made, or one may have been given up.
+Graph* Forward::find_graph(bool& changed) {
+  if (!graphs_on_ || !decode_only_ || sink_ != nullptr || expert_rows() > kGraphRowsMax) return nullptr;
+  const StepForm form{rows_, tile_count_, leaves_apart_ ? leaves_max_ : 0, wide_, leaves_apart_, wave_};
   auto found =
       std::find_if(graphs_.begin(), graphs_.end(), [&](const StepGraph& g) { return g.form == form; });
   if (found == graphs_.end()) {
@@ -202,19 +224,17 @@ bool Forward::launch_graph() {
           std::min_element(graphs_.begin(), graphs_.end(),
                            [](const StepGraph& a, const StepGraph& b) { return a.last_use < b.last_use; }));
     graphs_.push_back({.form = form, .last_use = ++graph_clock_, .graph = {}});
-    meet_peers();
-    return false;
+    changed = true;
+    return nullptr;
   }
   found->last_use = ++graph_clock_;
   if (found->graph.empty()) {
     stream_.begin_recording();
     launch_layers();
     found->graph = stream_.end_recording();
-    meet_peers();
+    changed = true;
   }
-  stream_.launch(found->graph);
-  ++graph_launches_;
-  return true;
+  return &found->graph;
 }
 
 void Forward::launch_layers() {
@@ -226,6 +246,7 @@ void Forward::launch_layers() {
 }
 
 void Forward::embed_rows() {
+  if (rows_ == 0) return;
   EmbedTask task{.tokens = device_.tokens, .hidden = shape_.hidden, .out = h_};
   const Shard& shard = weights_.shard();
   task.parts = peers_.ranks;
@@ -245,6 +266,15 @@ void Forward::join(const ResidualTask& task) {
     residual_norm_over_ranks(task, rank_sums_, peers_, peer_form_, stream_.handle());
   } else {
     residual_norm(task, stream_.handle());
+  }
+}
+
+// The same of what the experts gave.
+void Forward::join_parts(const ResidualTask& task) {
+  if (shares_experts()) {
+    collect_parts(task, wave_, world_peers_, stream_.handle());
+  } else {
+    join(task);
   }
 }
 
@@ -283,9 +313,10 @@ void Forward::begin_layers(int32_t n) {
 // Layer n from its normed input on; leaves that of layer `next`, if there is one.
 void Forward::layer_body(int32_t n, int32_t next) {
   const LayerWeights& weights = weights_.layer(n);
-  attention_part(n);
+  if (rows_ > 0) attention_part(n);
   ResidualTask attended =
       norm_task(weights.mlp_norm, weights.gate, order_for(weights.gate, expert_tile(), true));
+  if (shares_experts()) attended.grid = nullptr;  // quantised when all rows are there
   attended.y = out_;
   attended.y_out = sharded() && sink_ != nullptr ? out_ : nullptr;
   join(attended);
@@ -301,8 +332,10 @@ void Forward::layer_body(int32_t n, int32_t next) {
   mixed.parts = expert_out_;
   mixed.slot_weights = expert_weights_;
   mixed.slots = shape_.experts_per_token;
+  mixed.slot_experts = expert_ids_;
+  mixed.held = weights_.held();
   mixed.y_out = sink_ != nullptr ? out_ : nullptr;
-  join(mixed);
+  join_parts(mixed);
   tap(taps::kMoe, out_, rows_, shape_.hidden);
   tap(taps::kMlpResidual, h_, rows_, shape_.hidden);
   if (next < 0) return;
@@ -319,7 +352,7 @@ GridOrder Forward::order_for(const Matrix& weight, int32_t columns, bool of_expe
 }
 
 int32_t Forward::expert_tile() const {
-  return tile_rows(int64_t{rows_} * shape_.experts_per_token, shape_.experts);
+  return tile_rows(int64_t{expert_rows()} * shape_.experts_per_token, whole_.experts);
 }
 
 // What `weight` multiplies: x, or what stands for it in grid_.
@@ -330,17 +363,15 @@ void Forward::set_input(LinearTask& task, const Matrix& weight, const uint16_t* 
   task.order = order;
 }
 
-void Forward::quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows, GridOrder order) {
-  if (!quantises(weight)) return;
-  quantise({.x = x,
-            .rows = rows,
-            .width = weight.in,
-            .lead = weight.lead_cols,
-            .out = grid_,
-            .scales = grid_scales_,
-            .order = order,
-            .peers = peers_},
-           stream_.handle());
+QuantiseTask Forward::quantise_task(const Matrix& weight, const uint16_t* x, int32_t rows,
+                                    GridOrder order) const {
+  return {.x = x,
+          .rows = rows,
+          .width = weight.in,
+          .lead = weight.lead_cols,
+          .out = grid_,
+          .scales = grid_scales_,
+          .order = order};
 }
 
 void Forward::attention_part(int32_t n) {
@@ -415,25 +446,42 @@ void Forward::attention_part(int32_t n) {
 void Forward::experts_part(int32_t n) {
   const LayerWeights& weights = weights_.layer(n);
   const StreamHandle stream = stream_.handle();
-  const int32_t slots = shape_.experts_per_token, parts = rows_ * slots;
-  linear({.outputs = {{.weight = weights.router, .y_f32 = router_logits_, .y_stride = shape_.experts}},
-          .x = norm_,
-          .rows = rows_},
-         stream);
+  const int32_t rows = expert_rows(), slots = shape_.experts_per_token, parts = rows * slots;
   const int32_t tile = expert_tile();
+  const GridOrder gate_order = order_for(weights.gate, tile, true);
+  const uint16_t* x = norm_;
+  if (shares_experts()) {
+    spread_rows({.x = norm_,
+                 .width = shape_.hidden,
+                 .rows = wave_,
+                 .replica_ranks = weights_.shard().layout.tp,
+                 .peers = world_peers_},
+                stream);
+    x = reinterpret_cast<const uint16_t*>(world_peers_.memory[world_peers_.rank] + world_peers_.at.gathered);
+    if (quantises(weights.gate)) quantise(quantise_task(weights.gate, x, rows, gate_order), stream);
+  }
+  linear({.outputs = {{.weight = weights.router, .y_f32 = router_logits_, .y_stride = whole_.experts}},
+          .x = x,
+          .rows = rows},
+         stream);
   route({.logits = router_logits_,
          .bias = weights.router_bias,
-         .rows = rows_,
-         .experts = shape_.experts,
+         .rows = rows,
+         .experts = whole_.experts,
          .slots = slots,
          .scores = scores_,
          .ids = expert_ids_,
          .weights = expert_weights_},
-        {.tile_rows = tile, .parts = parts_, .tiles = part_tiles_, .tile_count = part_tile_count_}, stream);
-  tap(taps::kRouterLogits, router_logits_, rows_, shape_.experts);
-  tap(taps::kRouterScores, scores_, rows_, shape_.experts);
-  tap(taps::kExpertIds, expert_ids_, rows_, slots);
-  tap(taps::kExpertWeights, expert_weights_, rows_, slots);
+        {.held = weights_.held(),
+         .tile_rows = tile,
+         .parts = parts_,
+         .tiles = part_tiles_,
+         .tile_count = part_tile_count_},
+        stream);
+  tap(taps::kRouterLogits, router_logits_, rows, whole_.experts);
+  tap(taps::kRouterScores, scores_, rows, whole_.experts);
+  tap(taps::kExpertIds, expert_ids_, rows, slots);
+  tap(taps::kExpertWeights, expert_weights_, rows, slots);
 
   LinearTask task{.outputs = {{.weight = weights.gate, .y_bf16 = inner_, .y_stride = shape_.expert_width},
                               {.weight = weights.up}},
@@ -448,10 +496,16 @@ void Forward::experts_part(int32_t n) {
                   .parts = parts_,
                   .x_divisor = slots,
                   .starts_late = true};
-  set_input(task, weights.gate, norm_, order_for(weights.gate, tile, true));
+  set_input(task, weights.gate, x, gate_order);
   linear(task, stream);
   const GridOrder down_order = order_for(weights.down, tile, true);
-  quantise_for(weights.down, inner_, parts, down_order);
+  if (quantises(weights.down)) {
+    QuantiseTask inner = quantise_task(weights.down, inner_, parts, down_order);
+    inner.held = weights_.held();
+    inner.row_experts = expert_ids_;
+    if (inner.held.count == 0) inner.peers = peers_;
+    quantise(inner, stream);
+  }
   task.outputs[0] = {.weight = weights.down, .y_bf16 = expert_out_, .y_stride = shape_.hidden};
   task.output_count = 1;
   task.swiglu = false;
@@ -460,7 +514,7 @@ void Forward::experts_part(int32_t n) {
   task.tiles_there = true;
   set_input(task, weights.down, inner_, down_order);
   linear(task, stream);
-  tap(taps::kExpertInner, inner_, rows_, int64_t{slots} * shape_.expert_width);
+  tap(taps::kExpertInner, inner_, rows, int64_t{slots} * shape_.expert_width);
 }
 
 const float* Forward::logits(std::span<const int32_t> rows) {

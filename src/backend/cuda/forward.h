@@ -4,6 +4,9 @@
 //
 // A rank of several (peer.h) holds its heads, its width of every expert and its rows of embedding and head.
 // Hidden states, routing and logits are whole on every rank, bit for bit the same.
+// With expert parallelism (layout.ep > 1) a rank holds whole experts. Replicas (layout.dp > 1) then run their
+// steps together: the experts of all ranks work on the rows of all replicas, one list, while everything else
+// is the replica's own. A replica without rows takes part.
 // A rank alone (layout.tp > 1 and no peers) leaves out what it would exchange: true shapes and bytes for
 // timing, meaningless results. Tokens of other ranks' embedding rows get one of its own, other ranks' logits
 // are zeros, norms and sums go over its own part.
@@ -39,7 +42,8 @@ inline constexpr int32_t kGraphRowsMax = 256;
 enum class AttentionForm : uint8_t { kBySize, kWide, kNarrow, kNarrowLeaves, kWideLeaves };
 
 struct ForwardSizes {
-  int32_t rows_max = 0;  // of a step
+  int32_t rows_max = 0;         // of a step
+  int32_t expert_rows_max = 0;  // the same, of all replicas that share experts
   int32_t context_tokens_max = 0;
   int32_t table_blocks_max = 0;  // entries of a step's block table
   int32_t logit_rows_max = 0;    // of one call of logits()
@@ -83,11 +87,13 @@ class Forward : private ForwardBuffers {
     const Weights& weights;
     const KvPool& kv;
     const Stream& stream;
-    PeerGroup* peers = nullptr;  // of a rank that is not alone
+    PeerGroup* peers = nullptr;  // of a replica's ranks, where they are several and not alone
+    PeerGroup* world = nullptr;  // of all ranks, where replicas share experts
   };
   Forward(const Parts& parts, const ForwardSizes& sizes);
 
-  // Starts the step: writes K and V of the rows and leaves their final hidden states.
+  // Starts the step: writes K and V of the rows and leaves their final hidden states. Where replicas share
+  // experts: returns once all ranks have called it.
   void run(const StepRows& step);
 
   // Starts the logits [rows, whole vocab_rows] f32 of rows of the last run(), on the device; valid until the
@@ -113,19 +119,21 @@ class Forward : private ForwardBuffers {
   void attention_part(int32_t n);
   void experts_part(int32_t n);
   void launch_layers();
-  bool launch_graph();
-  void meet_peers() const;
+  Graph* find_graph(bool& changed);
   void begin_layers(int32_t n);
   void layer_body(int32_t n, int32_t next);
   void embed_rows();
   bool sharded() const { return weights_.shard().layout.tp > 1; }
   void join(const ResidualTask& task);
+  void join_parts(const ResidualTask& task);
+  bool shares_experts() const { return world_ != nullptr; }
+  int32_t expert_rows() const { return shares_experts() ? wave_.all : rows_; }
   ResidualTask norm_task(const float* norm, const Matrix& reader, GridOrder order) const;
   bool quantises(const Matrix& weight) const;
   GridOrder order_for(const Matrix& weight, int32_t columns, bool of_experts) const;
   int32_t expert_tile() const;
   void set_input(LinearTask& task, const Matrix& weight, const uint16_t* x, GridOrder order) const;
-  void quantise_for(const Matrix& weight, const uint16_t* x, int32_t rows, GridOrder order);
+  QuantiseTask quantise_task(const Matrix& weight, const uint16_t* x, int32_t rows, GridOrder order) const;
   void tap(std::string_view name, const uint16_t* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const float* values, int64_t rows, int64_t width);
   void tap(std::string_view name, const int32_t* values, int64_t rows, int64_t width);
@@ -135,7 +143,9 @@ class Forward : private ForwardBuffers {
   const KvPool& kv_;
   const Stream& stream_;
   PeerGroup* const group_;
-  const PeerView peers_;
+  PeerGroup* const world_;
+  const PeerView peers_;            // of the replica
+  const PeerView world_peers_;      // of world_
   const model::ModelShape& shape_;  // of this rank
   const model::ModelShape& whole_;
   ForwardSizes sizes_;
@@ -150,6 +160,7 @@ class Forward : private ForwardBuffers {
 
   // The step in progress.
   int32_t rows_ = 0;
+  WaveRows wave_;  // where replicas share experts
   int32_t tile_count_ = 0;
   int32_t leaves_max_ = 0;
   bool wide_ = false;
@@ -163,6 +174,7 @@ class Forward : private ForwardBuffers {
     int32_t leaves = 0;
     bool wide = false;
     bool leaves_apart = false;
+    WaveRows wave;
     bool operator==(const StepForm&) const = default;
   };
   struct StepGraph {

@@ -52,6 +52,15 @@ struct Matrix {
   }
 };
 
+// The experts [begin, begin + count) that a rank holds whole; count 0: a share of all of them.
+struct ExpertSpan {
+  int32_t begin = 0;
+  int32_t count = 0;
+  constexpr bool holds(int32_t expert) const {
+    return count == 0 || static_cast<uint32_t>(expert - begin) < static_cast<uint32_t>(count);
+  }
+};
+
 // Rows `begin` to `begin + count` of the list of routed parts, all of one expert.
 struct alignas(16) PartTile {
   int32_t expert = 0;
@@ -129,6 +138,9 @@ struct ResidualTask {
   const uint16_t* parts = nullptr;
   const float* slot_weights = nullptr;
   int32_t slots = 0;
+  // Parts of experts that the rank does not hold are left out. ids [rows, slots]; not read if it holds all.
+  const int32_t* slot_experts = nullptr;
+  ExpertSpan held = {};
   uint16_t* y_out = nullptr;  // where y of parts is wanted too
   // out = bf16(h / sqrt(mean(h^2) + eps) * norm); nullptr: none.
   const float* norm = nullptr;
@@ -151,6 +163,31 @@ enum class PeerForm : uint8_t {
 };
 void residual_norm_over_ranks(const ResidualTask& task, float* partial, const PeerView& peers, PeerForm form,
                               StreamHandle stream);
+// Ranks whose rows differ and whose experts are spread over them (data parallel attention, expert parallel
+// experts): all normed rows to all ranks, and the experts' parts back to the rows' own ranks. The rows of all
+// replicas are one list, the same on all ranks, replica after replica; ranks of a replica have the same rows.
+struct WaveRows {
+  int32_t all = 0;
+  int32_t begin = 0;  // of this rank's replica
+  int32_t own = 0;
+  bool operator==(const WaveRows&) const = default;
+};
+struct SpreadTask {
+  const uint16_t* x = nullptr;  // [rows.own, width] bf16
+  int32_t width = 0;            // a multiple of 16
+  WaveRows rows;
+  int32_t replica_ranks = 1;  // neighbours with the same rows: each sends its share of them
+  PeerView peers;
+};
+// Ends when all rows [rows.all, width] are in the exchange memory's `gathered`. What reads them has to come
+// before this rank's next collect_parts().
+void spread_rows(const SpreadTask& task, StreamHandle stream);
+// As residual_norm_over_ranks() of the own rows: y is the sum over ranks, in their order, of what each has of
+// the row's parts. task.rows is rows.own, and task's row i is row rows.begin + i of parts, slot_weights and
+// slot_experts, which have rows.all rows. Rank r holds task.held.count experts from r * task.held.count on.
+void collect_parts(const ResidualTask& task, const WaveRows& rows, const PeerView& peers,
+                   StreamHandle stream);
+
 // Columns [begin, begin + count) of logits [rows, stride] to all other ranks' `logits`; ends when theirs are
 // here.
 struct GatherTask {
@@ -173,7 +210,10 @@ struct QuantiseTask {
   float* scales = nullptr;              // [rows, groups]
   GridOrder order = GridOrder::kCodes;  // kFragments: `lead` is 0, `width` a multiple of kScaleCols
   // Ranks that hold `width` columns each, in order: a group that is cut takes its amax over them.
-  PeerView peers;
+  PeerView peers = {};
+  // Rows of experts that are not held are left as they are; not with groups that are cut. row_experts [rows].
+  const int32_t* row_experts = nullptr;
+  ExpertSpan held = {};
 };
 void quantise(const QuantiseTask& task, StreamHandle stream);
 // cos and sin [rows, half] of position * frequency, the angle in double.
@@ -272,9 +312,10 @@ struct RouteTask {
   int32_t* ids = nullptr;    // [rows, slots]
   float* weights = nullptr;  // [rows, slots]
 };
-// The parts (row * slots + slot) expert by expert, in tiles of at most tile_rows. The order inside an expert
-// is not fixed: no result depends on it.
+// The parts (row * slots + slot) of the experts held, expert by expert, in tiles of at most tile_rows. The
+// order inside an expert is not fixed: no result depends on it. Tiles name the first expert held 0.
 struct GroupTask {
+  ExpertSpan held = {};
   int32_t tile_rows = 0;
   int32_t* parts = nullptr;       // [rows * slots]
   PartTile* tiles = nullptr;      // as many as there may be

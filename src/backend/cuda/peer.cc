@@ -29,6 +29,7 @@ PeerOffsets peer_offsets(const PeerSizes& sizes, int32_t ranks) {
   place(at.square_counts, rows * 2 * 4);
   place(at.maxima, int64_t{2} * ranks * parts * 2 * 8);
   place(at.maxima_counts, parts * 2 * 4);
+  place(at.gathered, int64_t{2} * sizes.gathered_rows * hidden);
   return at;
 }
 
@@ -48,8 +49,12 @@ static void enable_access(int32_t from, int32_t to) {
   require(error, "cudaDeviceEnablePeerAccess");
 }
 
-PeerGroup::PeerGroup(std::vector<int32_t> devices, const PeerSizes& sizes, int32_t wait_seconds)
-    : devices_(std::move(devices)), sizes_(sizes), wait_seconds_(wait_seconds) {
+PeerGroup::PeerGroup(std::vector<int32_t> devices, const PeerSizes& sizes, int32_t wait_seconds,
+                     int32_t ranks_a_device)
+    : devices_(std::move(devices)),
+      sizes_(sizes),
+      wait_seconds_(wait_seconds),
+      ranks_a_device_(ranks_a_device) {
   const int32_t count = ranks();
   if (count < 1 || count > kRanksMax) throw Error("cuda: {} ranks: expected 1 to {}", count, kRanksMax);
   std::vector<DeviceInfo> infos;
@@ -72,6 +77,18 @@ PeerGroup::PeerGroup(std::vector<int32_t> devices, const PeerSizes& sizes, int32
   }
   shared_.resize(devices_.size());
   barrier_ = std::make_unique<std::barrier<>>(count);
+  for (auto& rows : step_rows_) rows.resize(devices_.size());
+  odd_step_.resize(devices_.size());
+}
+
+std::span<const int32_t> PeerGroup::rows_of_all(int32_t rank, int32_t own_rows) {
+  uint8_t& odd = odd_step_[static_cast<size_t>(rank)];
+  // Of two lists in turn: nobody writes into one before all have come to the other.
+  std::vector<int32_t>& rows = step_rows_[odd];
+  odd ^= 1;
+  rows[static_cast<size_t>(rank)] = own_rows;
+  meet();
+  return rows;
 }
 
 PeerView PeerGroup::view(int32_t rank) const {

@@ -21,16 +21,6 @@ namespace minimax::backend::cuda {
 
 namespace {
 
-__device__ inline float4 as_float4(const Quad& quad) {
-  return {quad.at[0], quad.at[1], quad.at[2], quad.at[3]};
-}
-__device__ inline void add(Quad& sum, const float4& more) {
-  sum.at[0] += more.x;
-  sum.at[1] += more.y;
-  sum.at[2] += more.z;
-  sum.at[3] += more.w;
-}
-
 // Four columns of this rank's part of a row.
 __device__ inline float4 own_quad(const ResidualTask& task, const float* partial, int64_t row, int quad) {
   if (task.parts != nullptr) return as_float4(combined_quad(task, row, quad));

@@ -10,6 +10,9 @@
 // is given. Ranks that share a device (for tests) hold such kernels to fewer CTAs than it has multiprocessors
 // and switch off early launches: whatever waits, one multiprocessor is free for what it waits for.
 //
+// Data parallel replicas that share their experts exchange through a group of all their ranks, and each
+// replica of several ranks through one of its own beside it.
+//
 // A rank that waits too long ends the process: its kernel traps, and the device is lost.
 
 #include <barrier>
@@ -17,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "backend/cuda/device.h"
@@ -33,6 +37,8 @@ struct PeerSizes {
   int32_t rows_max = 0;  // of a step
   int32_t hidden = 0;
   int32_t parts_max = 0;  // rows times experts a token
+  // Of ranks whose rows differ (kernels.h, spread_rows): rows of all together, else 0.
+  int32_t gathered_rows = 0;
 };
 
 // Where things lie in a rank's exchange memory, in bytes. Counts are the rank's own, flags are set by others.
@@ -50,6 +56,7 @@ struct PeerOffsets {
   int64_t square_counts = 0;  // [rows_max][2]
   int64_t maxima = 0;         // [2][ranks][parts_max][2], words
   int64_t maxima_counts = 0;  // [parts_max][2]
+  int64_t gathered = 0;       // [gathered_rows][hidden] bf16: normed rows of all ranks
   int64_t bytes = 0;
 };
 PeerOffsets peer_offsets(const PeerSizes& sizes, int32_t ranks);
@@ -69,7 +76,9 @@ class PeerGroup {
  public:
   // devices[rank] is an ordinal; several may be equal. Enables access between all pairs and allocates.
   // Throws Error for devices that differ in kind or cannot reach each other.
-  PeerGroup(std::vector<int32_t> devices, const PeerSizes& sizes, int32_t wait_seconds = kPeerWaitSeconds);
+  // ranks_a_device: where ranks of other groups share the devices too, how many they are in all.
+  PeerGroup(std::vector<int32_t> devices, const PeerSizes& sizes, int32_t wait_seconds = kPeerWaitSeconds,
+            int32_t ranks_a_device = 1);
 
   int32_t ranks() const { return static_cast<int32_t>(devices_.size()); }
   int32_t device(int32_t rank) const { return devices_[static_cast<size_t>(rank)]; }
@@ -90,6 +99,10 @@ class PeerGroup {
   // and launches that wait for other ranks.
   void meet() { barrier_->arrive_and_wait(); }
 
+  // Returns, once all ranks' threads have called it for the same step, what each gave; valid until this rank
+  // calls again.
+  std::span<const int32_t> rows_of_all(int32_t rank, int32_t own_rows);
+
  private:
   std::vector<int32_t> devices_;
   PeerSizes sizes_;
@@ -100,6 +113,8 @@ class PeerGroup {
   std::vector<DeviceMemory> memory_;
   std::vector<Shared> shared_;
   std::unique_ptr<std::barrier<>> barrier_;
+  std::vector<int32_t> step_rows_[2];  // [ranks], of even and odd steps
+  std::vector<uint8_t> odd_step_;      // [ranks]
 };
 
 }  // namespace minimax::backend::cuda

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/float_types.h"
 #include "executor/group.h"
+#include "executor/lockstep.h"
 #include "model/test_checkpoint.h"
 
 namespace minimax::backend::cuda {
@@ -238,6 +239,91 @@ TEST_F(RanksTest, MadeUpWeightsAreTheSameInAllLayouts) {
   EXPECT_LT(distance(generated(two, seeded()), whole).rms, 0.1);
 }
 
+// ---------------------------------------------------------------------------------------------------------------
+// Whole experts on each rank.
+
+std::unique_ptr<executor::Executor> replica_of(const model::ModelView& model, const CudaOptions& options) {
+  const int32_t tp = options.shard.layout.tp, first = options.shard.rank;
+  if (tp == 1) return std::make_unique<CudaExecutor>(model, options);
+  return std::make_unique<executor::Group>(tp, [&](int32_t rank) {
+    CudaOptions own = options;
+    own.shard.rank = first + rank;
+    return std::make_unique<CudaExecutor>(model, own);
+  });
+}
+
+// An executor for each of layout.dp replicas. ep = tp * dp.
+std::vector<std::unique_ptr<executor::Executor>> sharing_replicas(const model::ModelView& model,
+                                                                  CudaOptions options, int32_t tp, int32_t dp,
+                                                                  const std::vector<int32_t>& devices) {
+  options.shard.layout = {.tp = tp, .dp = dp, .ep = tp * dp};
+  options.world = make_world(model.shape, options, devices);
+  std::vector<CudaOptions> each(static_cast<size_t>(dp), options);
+  for (int32_t replica = 0; replica < dp; ++replica) {
+    CudaOptions& own = each[static_cast<size_t>(replica)];
+    own.shard.rank = replica * tp;
+    own.peers = make_peers(model.shape, own, devices);
+  }
+  const auto make = [&](int32_t replica) { return replica_of(model, each[static_cast<size_t>(replica)]); };
+  if (dp > 1) return executor::make_lockstep(dp, make);
+  std::vector<std::unique_ptr<executor::Executor>> one;
+  one.push_back(make(0));
+  return one;
+}
+
+struct SharedLayout {
+  int32_t tp, dp;
+};
+constexpr SharedLayout kSharedLayouts[] = {{2, 1}, {8, 1}, {1, 2}, {1, 4}, {2, 2}, {1, 8}, {2, 4}};
+
+TEST_F(RanksTest, WholeExpertsComputeTheFunctionOfOneDevice) {
+  for (const Arithmetic arithmetic : {Arithmetic::kW8a8, Arithmetic::kW8a16}) {
+    CudaOptions options = small_options();
+    options.arithmetic = arithmetic;
+    CudaExecutor one(fp8_model(), options);
+    const Sequence whole = generated(one, seeded());
+    for (const SharedLayout& layout : kSharedLayouts)
+      for (const auto& devices : placements(layout.tp * layout.dp)) {
+        auto replicas = sharing_replicas(fp8_model(), options, layout.tp, layout.dp, devices);
+        const Sequence first = generated(*replicas.front(), seeded());  // the others join empty
+        const Distance own = distance(first, whole);
+        fmt::print(
+            "{}, tp {}, dp {}, whole experts, devices up to {}: log-probabilities differ by {:.4f} rms\n",
+            common::name_of(arithmetic), layout.tp, layout.dp, devices.back(), own.rms);
+        EXPECT_LT(own.rms, 0.1);
+        expect_same(generated(*replicas.back(), seeded(), 64), first);
+      }
+  }
+}
+
+// What other replicas do at the same time, how it is launched and cut changes no bit.
+TEST_F(RanksTest, OtherReplicasChangeNoBit) {
+  for (const SharedLayout& layout : {SharedLayout{1, 4}, SharedLayout{2, 2}})
+    for (const auto& devices : placements(layout.tp * layout.dp)) {
+      SCOPED_TRACE(fmt::format("tp {}, dp {}, devices up to {}", layout.tp, layout.dp, devices.back()));
+      CudaOptions options = small_options();
+      auto replicas = sharing_replicas(fp8_model(), options, layout.tp, layout.dp, devices);
+      const Sequence alone = generated(*replicas.front(), seeded(), 1024, 40);
+      const auto all_at_once = [&] {
+        std::vector<std::thread> threads;
+        for (size_t i = 0; i < replicas.size(); ++i)
+          threads.emplace_back([&, i] {
+            for (int32_t round = 0; round < 3; ++round) {
+              Sequence other(0, some_tokens(100 + 90 * static_cast<int32_t>(i), 7 + round), 3);
+              generate(*replicas[i], other, seeded(), 40 + 30 * round, 15);
+              expect_same(generated(*replicas[i], seeded(), 37 + 100 * static_cast<int32_t>(i), 40), alone);
+            }
+          });
+        for (std::thread& thread : threads) thread.join();
+      };
+      all_at_once();
+      replicas.clear();
+      options.graphs = false;
+      replicas = sharing_replicas(fp8_model(), options, layout.tp, layout.dp, devices);
+      all_at_once();
+    }
+}
+
 // A rank that never comes: the others' kernels end, and the process with them.
 void wait_for_nobody() {
   PeerGroup group({0, 0}, {.rows_max = 16, .hidden = 256, .parts_max = 16}, 1);
@@ -271,7 +357,7 @@ TEST_F(RanksTest, RefusesLayoutsByName) {
     return std::string("accepted");
   };
   EXPECT_THAT(message_of({.tp = 3}), testing::HasSubstr("num_attention_heads"));
-  EXPECT_THAT(message_of({.tp = 2, .ep = 2}), testing::HasSubstr("expert parallel size 2"));
+  EXPECT_THAT(message_of({.tp = 4, .ep = 2}), testing::HasSubstr("expert parallel size 2"));
 }
 
 }  // namespace

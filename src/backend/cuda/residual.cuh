@@ -30,6 +30,15 @@ __device__ inline Quad widen_quad(const uint2& bits) {
 __device__ inline uint2 narrow_quad(const Quad& values) {
   return {narrow_pair(values.at[0], values.at[1]), narrow_pair(values.at[2], values.at[3])};
 }
+__device__ inline float4 as_float4(const Quad& quad) {
+  return {quad.at[0], quad.at[1], quad.at[2], quad.at[3]};
+}
+__device__ inline void add(Quad& sum, const float4& more) {
+  sum.at[0] += more.x;
+  sum.at[1] += more.y;
+  sum.at[2] += more.z;
+  sum.at[3] += more.w;
+}
 
 // The largest magnitude of a warp's values.
 __device__ inline float warp_amax(const Quad& values) {
@@ -57,13 +66,14 @@ __device__ inline float norm_factor(float sum_of_squares, int width, float eps) 
   return 1.0f / sqrtf(sum_of_squares / static_cast<float>(width) + eps);
 }
 
-// Four columns of the routed parts of a row, weighted and summed in the order of slots.
+// Four columns of the routed parts of a row that the rank holds, weighted and summed in the order of slots.
 __device__ inline Quad combined_quad(const ResidualTask& task, int64_t row, int quad) {
   const int quads = task.width / 4;
   const auto* const parts = reinterpret_cast<const uint2*>(task.parts) + row * task.slots * quads + quad;
   Quad sum{};
 #pragma unroll 8
   for (int slot = 0; slot < task.slots; ++slot) {
+    if (task.held.count != 0 && !task.held.holds(task.slot_experts[row * task.slots + slot])) continue;
     const float weight = task.slot_weights[row * task.slots + slot];
     const Quad part = widen_quad(parts[int64_t{slot} * quads]);
 #pragma unroll

@@ -106,13 +106,16 @@ __device__ inline int2 running_sums(int2 value, int2* totals) {
 }
 
 // One CTA, a thread an expert: counts, places, tiles.
-__device__ inline void group_rows(const int32_t* ids, int parts_count, int experts, const GroupTask& task) {
+__device__ inline void group_rows(const int32_t* ids, int parts_count, int all_experts,
+                                  const GroupTask& task) {
+  const int experts = task.held.count == 0 ? all_experts : task.held.count;
   __shared__ int32_t counts[kExpertsMax], next[kExpertsMax];
   __shared__ int2 totals[32];
   const int e = threadIdx.x;
   counts[e] = 0;
   __syncthreads();
-  for (int part = threadIdx.x; part < parts_count; part += kGroupThreads) atomicAdd(&counts[ids[part]], 1);
+  for (int part = threadIdx.x; part < parts_count; part += kGroupThreads)
+    if (task.held.holds(ids[part])) atomicAdd(&counts[ids[part] - task.held.begin], 1);
   __syncthreads();
   const int count = counts[e], tile_own = (count + task.tile_rows - 1) / task.tile_rows;
   const int2 end = running_sums({count, tile_own}, totals);
@@ -121,7 +124,7 @@ __device__ inline void group_rows(const int32_t* ids, int parts_count, int exper
   if (e == experts - 1) *task.tile_count = end.y;
   __syncthreads();
   for (int part = threadIdx.x; part < parts_count; part += kGroupThreads)
-    task.parts[atomicAdd(&next[ids[part]], 1)] = part;
+    if (task.held.holds(ids[part])) task.parts[atomicAdd(&next[ids[part] - task.held.begin], 1)] = part;
   for (int at = 0, tile = tile_begin; at < count; at += task.tile_rows, ++tile)
     task.tiles[tile] = {e, begin + at, min(task.tile_rows, count - at)};
 }

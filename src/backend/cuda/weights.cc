@@ -1,5 +1,7 @@
 #include "backend/cuda/weights.h"
 
+#include <span>
+
 #include "base/check.h"
 #include "base/error.h"
 #include "base/float_types.h"
@@ -38,11 +40,12 @@ static void check_shape(const model::ModelShape& shape) {
 
 static model::ModelShape shape_held(const model::ModelShape& whole, const Shard& shard) {
   model::check_layout(whole, shard.layout);
-  if (shard.layout.ep != 1)
-    throw Error("cuda back-end: expert parallel size {}: expected 1; experts are sliced over the ranks",
-                shard.layout.ep);
-  if (shard.layout.tp > kRanksMax)
-    throw Error("cuda back-end: tensor parallel size {}: expected at most {}", shard.layout.tp, kRanksMax);
+  const model::ParallelLayout& layout = shard.layout;
+  if (layout.ep != 1 && layout.ep != layout.ranks())
+    throw Error("cuda back-end: expert parallel size {}: expected 1 or one whole share a rank, {}", layout.ep,
+                layout.ranks());
+  if (layout.ranks() > kRanksMax)
+    throw Error("cuda back-end: {} ranks: expected at most {}", layout.ranks(), kRanksMax);
   return model::shape_of_rank(whole, shard.layout, shard.rank);
 }
 
@@ -60,6 +63,10 @@ static uint64_t seed_of(std::string_view name) {
 Weights::Weights(const model::ModelView& model, Arithmetic arithmetic, const Shard& shard)
     : whole_(model.shape), shard_(shard), shape_(shape_held(model.shape, shard)), arithmetic_(arithmetic) {
   check_shape(shape_);
+  if (shard.layout.ep > 1) {
+    const model::Range experts = model::experts_of(whole_, shard.layout, shard.rank);
+    held_ = {static_cast<int32_t>(experts.begin), static_cast<int32_t>(experts.size())};
+  }
   for (const model::LayerView& view : model.layers) {
     LayerWeights& layer = layers_.emplace_back();
     layer.attn_norm = floats(view.attn_norm, Part::kHiddenNorm);
@@ -74,14 +81,16 @@ Weights::Weights(const model::ModelView& model, Arithmetic arithmetic, const Sha
     layer.mlp_norm = floats(view.mlp_norm, Part::kHiddenNorm);
     // The router's weights are used as stored, whatever the arithmetic; in fp32 every stored form is exact.
     layer.router = {.data = floats(view.router, Part::kRouter),
-                    .out = shape_.experts,
+                    .out = whole_.experts,
                     .in = shape_.hidden,
                     .kind = WeightKind::kF32};
     layer.router_bias = view.router_bias.data != nullptr
                             ? floats(view.router_bias, Part::kRouterBias)
-                            : reinterpret_cast<const float*>(reserve(int64_t{4} * shape_.experts));
+                            : reinterpret_cast<const float*>(reserve(int64_t{4} * whole_.experts));
     std::vector<const LinearView*> gate, up, down;
-    for (const model::ExpertView& expert : view.experts) {
+    for (const model::ExpertView& expert :
+         std::span(view.experts)
+             .subspan(static_cast<size_t>(held_.begin), static_cast<size_t>(shape_.experts))) {
       gate.push_back(&expert.gate);
       up.push_back(&expert.up);
       down.push_back(&expert.down);
@@ -107,8 +116,9 @@ Weights::Weights(const model::ModelView& model, Arithmetic arithmetic, const Sha
   require_idle();
 }
 
-int64_t Weights::bytes_of(const model::ModelShape& shape, Arithmetic arithmetic) {
-  int64_t bytes = 0;
+int64_t Weights::bytes_of(const model::ModelShape& whole, Arithmetic arithmetic, const Shard& shard) {
+  const model::ModelShape shape = shape_held(whole, shard);
+  int64_t bytes = int64_t{4} * (whole.experts - shape.experts) * shape.hidden * shape.layers;  // of routers
   for (const model::TensorSpec& spec : model::tensor_table(shape)) {
     int64_t count = 1;
     for (const int64_t size : spec.shape) count *= size;
@@ -253,7 +263,9 @@ void Weights::upload_scales(const DeviceMemory& to, int64_t offset, const Linear
 Matrix Weights::matrices(const std::vector<const LinearView*>& views, Part part) {
   const LinearView& first = *views.front();
   const bool of_experts = part == Part::kGate || part == Part::kUp || part == Part::kDown;
-  const auto box_at = [&](size_t i) { return box_of(part, of_experts ? static_cast<int32_t>(i) : -1); };
+  const auto box_at = [&](size_t i) {
+    return box_of(part, of_experts ? held_.begin + static_cast<int32_t>(i) : -1);
+  };
   const Box box = box_at(0);
   Matrix matrix{.out = static_cast<int32_t>(box.rows.size()),
                 .in = static_cast<int32_t>(box.cols.size()),

@@ -38,12 +38,14 @@ class Weights {
   // A tensor without data (model::describe) is made of random numbers on the device, whole_shape and all.
   Weights(const model::ModelView& model, common::Arithmetic arithmetic, const Shard& shard = {});
 
-  // Of a model in the published dtypes, to within what the cuts of scale blocks add.
-  static int64_t bytes_of(const model::ModelShape& shape, common::Arithmetic arithmetic);
+  // Of a rank of a model in the published dtypes, to within what the cuts of scale blocks add.
+  static int64_t bytes_of(const model::ModelShape& whole, common::Arithmetic arithmetic, const Shard& shard);
 
   const model::ModelShape& shape() const { return shape_; }  // of what is held here
   const model::ModelShape& whole_shape() const { return whole_; }
   const Shard& shard() const { return shard_; }
+  // With expert parallelism: matrices of experts hold these alone.
+  const ExpertSpan& held() const { return held_; }
   common::Arithmetic arithmetic() const { return arithmetic_; }
   const LayerWeights& layer(int32_t n) const { return layers_[static_cast<size_t>(n)]; }
   const uint16_t* embedding() const { return embedding_; }
@@ -67,6 +69,7 @@ class Weights {
   model::ModelShape whole_;
   Shard shard_;
   model::ModelShape shape_;
+  ExpertSpan held_;
   common::Arithmetic arithmetic_;
   std::vector<DeviceMemory> memory_;
   std::vector<LayerWeights> layers_;
