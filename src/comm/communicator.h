@@ -15,6 +15,10 @@ struct Slice {
   int32_t group = 0;
 };
 
+// In Gather::row_groups: a row that the calling rank does not read afterwards, so it is not copied to it. Only
+// where all ranks are of one process.
+inline constexpr int32_t kRowNotRead = -1;
+
 // One buffer of which every rank has computed a part. `rows`, `stride` (bytes) and `slices` are the same on
 // all ranks. Slices of two ranks (of one group, where rows have groups) are disjoint, or equal and then hold
 // the same values.
@@ -23,7 +27,8 @@ struct Gather {
   int64_t rows = 0;
   int64_t stride = 0;
   std::span<const Slice> slices;  // [ranks]
-  // [rows]: the group whose ranks hold the row; empty: all ranks hold their slice of every row.
+  // [rows]: the group whose ranks hold the row, or kRowNotRead; empty: all ranks hold their slice of every
+  // row.
   std::span<const int32_t> row_groups;
 };
 

@@ -56,6 +56,23 @@ TEST(Local, GathersRowsOfTheGroupThatHoldsThem) {
   });
 }
 
+TEST(Local, LeavesRowsAloneThatARankDoesNotRead) {
+  Local group({.ranks = 3});
+  const std::vector<Slice> slices = {{0, 1, 0}, {0, 1, 1}, {0, 1, 2}};
+  on_ranks(group, [&](Communicator& comm) {
+    std::string own(3, '?');
+    const auto rank = static_cast<size_t>(comm.rank());
+    own[rank] = static_cast<char>('0' + rank);
+    std::vector<int32_t> groups = {0, 1, 2};
+    groups[(rank + 1) % 3] = kRowNotRead;
+    const Gather gather{reinterpret_cast<std::byte*>(own.data()), 3, 1, slices, groups};
+    comm.gather({&gather, 1});
+    std::string expected = "012";
+    expected[(rank + 1) % 3] = '?';
+    EXPECT_EQ(own, expected);
+  });
+}
+
 TEST(Local, AWaitHasAnEnd) {
   Local group({.ranks = 2, .wait_s_max = 0.05});
   std::string row(4, ' ');

@@ -52,12 +52,13 @@ static Limits make_limits(const CpuOptions& options, const model::ModelShape& sh
 // What the KV pool of a rank holds.
 static model::ModelShape kv_shape(const model::ModelShape& shape, const CpuOptions& options) {
   if (!options.ranks) return shape;
-  return model::shape_of_rank(shape, {.tp = options.ranks->layout.tp}, options.rank);
+  const int32_t tp = options.ranks->layout.tp;
+  return model::shape_of_rank(shape, {.tp = tp}, options.rank % tp);
 }
 
 static Share share_for(const model::ModelShape& shape, const CpuOptions& options) {
   if (!options.ranks) return whole_share(shape);
-  return share_of(shape, options.ranks->layout, options.rank, &options.ranks->comm.of(options.rank));
+  return share_of(shape, options.ranks->layout, options.rank, options.ranks->comms_of(options.rank));
 }
 
 std::shared_ptr<Ranks> CpuExecutor::make_ranks(const model::ModelView& model,
@@ -67,8 +68,8 @@ std::shared_ptr<Ranks> CpuExecutor::make_ranks(const model::ModelView& model,
   model::check_layout(model.shape, layout);
   constexpr int32_t kSpins = 2000;
   const int32_t host_count = hosts == nullptr ? 1 : hosts->count();
-  CHECK_EQ(layout.tp % host_count, 0);
-  const int32_t ranks = layout.tp / host_count;
+  CHECK_EQ(layout.ranks() % host_count, 0);
+  const int32_t ranks = layout.ranks() / host_count;
   // A waiting rank must not keep the core of the one it waits for.
   const bool crowded = ranks > ThreadPool::available_threads();
   ThreadPool pool(threads);

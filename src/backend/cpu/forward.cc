@@ -33,24 +33,25 @@ Forward::Forward(const Parts& parts, Share share, int32_t rows_max, int32_t cont
       cos_(int64_t{rows_max} * shape_.rotary_dim / 2, "activations"),
       sin_(int64_t{rows_max} * shape_.rotary_dim / 2, "activations"),
       h_(rows_max, shape_.hidden, "activations"),
-      x_(rows_max, shape_.hidden, "activations"),
       q_(rows_max, shape_.q_width(), "activations"),
       k_(rows_max, shape_.kv_width(), "activations"),
       v_(rows_max, shape_.kv_width(), "activations"),
       attn_(rows_max, shape_.q_width(), "activations"),
-      sub_out_(rows_max, shape_.hidden, "activations"),
-      router_logits_(int64_t{rows_max} * shape_.experts, "activations"),
-      router_scores_(int64_t{rows_max} * shape_.experts, "activations"),
-      expert_weights_(int64_t{rows_max} * shape_.experts_per_token, "activations") {
-  const int64_t parts_max = int64_t{rows_max} * shape_.experts_per_token;
+      sub_out_(rows_max, shape_.hidden, "activations") {
+  const int64_t wave_rows_max = int64_t{rows_max} * share_.replicas;
+  const int64_t parts_max = wave_rows_max * shape_.experts_per_token;
+  x_ = Rows(wave_rows_max, shape_.hidden, "activations");
+  router_logits_ = HostBuffer<float>(wave_rows_max * shape_.experts, "activations");
+  router_scores_ = HostBuffer<float>(wave_rows_max * shape_.experts, "activations");
+  expert_weights_ = HostBuffer<float>(parts_max, "activations");
   gate_ = Rows(parts_max, shape_.expert_width, "expert activations");
   up_ = Rows(parts_max, shape_.expert_width, "expert activations");
   expert_out_ = Rows(parts_max, shape_.hidden, "expert activations");
   if (weights_.arithmetic() == common::Arithmetic::kW8a8 && shape_.fp8_block_cols != 0) {
-    x_grid_ = Rows(rows_max, shape_.hidden, "activations");
+    x_grid_ = Rows(wave_rows_max, shape_.hidden, "activations");
     attn_grid_ = Rows(rows_max, shape_.q_width(), "activations");
     inner_grid_ = Rows(parts_max, shape_.expert_width, "expert activations");
-    x_scales_ = HostBuffer<float>(rows_max * groups_of(shape_.hidden, shape_), "activations");
+    x_scales_ = HostBuffer<float>(wave_rows_max * groups_of(shape_.hidden, shape_), "activations");
     attn_scales_ = HostBuffer<float>(rows_max * groups_of(shape_.q_width(), shape_), "activations");
     inner_scales_ = HostBuffer<float>(parts_max * groups_of(shape_.expert_width, shape_), "activations");
   }
@@ -78,7 +79,7 @@ int64_t Forward::buffer_bytes() const {
 
 void Forward::run(const StepRows& step) {
   prepare(step);
-  if (rows_ == 0) return;
+  if (wave_rows_ == 0) return;
   tap(taps::kEmbed, h_);
   for (int32_t n = 0; n < shape_.layers; ++n) layer(n);
   layer_ = -1;
@@ -88,12 +89,15 @@ void Forward::layer(int32_t n) {
   layer_ = n;
   const LayerWeights& weights = weights_.layer(n);
 
-  norm(h_, weights.attn_norm, x_);
-  tap(taps::kAttnNorm, x_);
-  attention_block(weights);
-  add_to_hidden(taps::kAttnResidual);
+  if (rows_ > 0) {  // or the step is of other replicas' rows
+    norm(h_, weights.attn_norm, x_);
+    tap(taps::kAttnNorm, x_);
+    attention_block(weights);
+    add_to_hidden(taps::kAttnResidual);
+  }
 
-  norm(h_, weights.mlp_norm, x_);
+  norm(h_, weights.mlp_norm, x_, wave_begin_);
+  gather_rows();
   tap(taps::kMlpNorm, x_);
   experts_block(weights);
   add_to_hidden(taps::kMlpResidual);
@@ -131,6 +135,7 @@ void Forward::attention_block(const LayerWeights& weights) {
 
 void Forward::experts_block(const LayerWeights& weights) {
   LinearTask router = task_of(weights.router, {&x_, nullptr}, sub_out_);
+  router.rows = wave_rows_;
   router.y_bf16 = nullptr;
   router.y_f32 = router_logits_.data();
   router.y_stride = shape_.experts;
@@ -214,14 +219,15 @@ void Forward::prepare(const StepRows& step) {
     }
   });
   plan_attention();
+  agree_on_rows();
 }
 
-void Forward::norm(const Rows& x, const std::vector<float>& weight, const Rows& out) {
+void Forward::norm(const Rows& x, const std::vector<float>& weight, const Rows& out, int64_t out_begin) {
   const auto eps = static_cast<float>(shape_.rms_eps);
   threads_.run(rows_, grain(rows_, 0.15 * static_cast<double>(x.width)),
                [&](int64_t begin, int64_t end, int32_t) {
                  for (int64_t row = begin; row < end; ++row)
-                   kernels_.rms_norm(x.row(row), weight.data(), x.width, eps, out.row(row));
+                   kernels_.rms_norm(x.row(row), weight.data(), x.width, eps, out.row(out_begin + row));
                });
 }
 
@@ -278,8 +284,12 @@ void Forward::gather(std::initializer_list<comm::Gather> buffers) {
   if (has_ranks()) share_.comm->gather(std::span(buffers.begin(), buffers.size()));
 }
 
+void Forward::gather_of_all(const comm::Gather& buffer) {
+  if (share_.ranks_in_all > 1) share_.comm_of_all->gather(std::span(&buffer, 1));
+}
+
 void Forward::set_taps(model::TapSink* sink) {
-  CHECK(!has_ranks());  // a rank does not see every tensor whole
+  CHECK_EQ(share_.ranks_in_all, 1);  // a rank does not see every tensor whole
   sink_ = sink;
 }
 

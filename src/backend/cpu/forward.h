@@ -29,7 +29,7 @@ struct StepRows {
 };
 
 // Borrows all it is given. Threads: one caller at a time, which works in the pool too. Of several ranks each
-// has a Forward, and all make the same calls.
+// has a Forward, and all make the same calls; those of other replicas with rows of their own, or none.
 class Forward {
  public:
   struct Parts {
@@ -38,7 +38,8 @@ class Forward {
     const Kernels& kernels;
     ThreadPool& threads;
   };
-  // rows_max: rows of a step. Buffers are reserved for it, and touched only as far as steps need.
+  // rows_max: rows of a step; the experts have those of all replicas at once. Buffers are reserved for it,
+  // and touched only as far as steps need.
   Forward(const Parts& parts, int32_t rows_max, int32_t context_tokens_max);
   // One rank's share; parts.kv has its KV heads.
   Forward(const Parts& parts, Share share, int32_t rows_max, int32_t context_tokens_max);
@@ -98,7 +99,8 @@ class Forward {
   // forward.cc
   void attention_block(const LayerWeights& weights);
   void experts_block(const LayerWeights& weights);
-  void norm(const Rows& x, const std::vector<float>& weight, const Rows& out);
+  // The rows of the step, into those of `out` from out_begin on.
+  void norm(const Rows& x, const std::vector<float>& weight, const Rows& out, int64_t out_begin = 0);
   void add_to_hidden(std::string_view tap_name);
   Input quantised(const Rows& x, const Rows& grid, const HostBuffer<float>& scales, int64_t rows);
   LinearTask task_of(const Matrix& weight, const Input& input, const Rows& out) const;
@@ -108,7 +110,9 @@ class Forward {
   // All ranks' slices of the rows; nothing to do for one rank.
   comm::Gather slices_of(const Rows& rows, std::span<const comm::Slice> slices, int64_t count) const;
   void gather(std::initializer_list<comm::Gather> buffers);
+  void gather_of_all(const comm::Gather& buffer);
   bool has_ranks() const { return share_.ranks > 1; }
+  bool has_replicas() const { return share_.replicas > 1; }
   void linear(std::initializer_list<LinearTask> tasks);
   void rotate(const Rows& x, const model::Range& heads);
   void tap(std::string_view name, const Rows& rows);
@@ -133,6 +137,8 @@ class Forward {
   int64_t state_stride() const { return kAttentionRows * heads_per_kv_ * state_floats(shape_.head_dim); }
 
   // forward_experts.cc
+  void agree_on_rows();
+  void gather_rows();
   void route(const std::vector<float>& bias);
   void route_row(int64_t row, const std::vector<float>& bias);
   void group_by_expert();
@@ -156,6 +162,12 @@ class Forward {
   // The step.
   StepRows step_;
   int64_t rows_ = 0;
+  // The rows that go through the experts together: those of all replicas, in their order. This one's are
+  // [wave_begin_, wave_begin_ + rows_).
+  int64_t wave_rows_ = 0;
+  int64_t wave_begin_ = 0;
+  std::vector<int32_t> replica_rows_;       // [replicas]
+  std::vector<int32_t> wave_row_replicas_;  // [wave_rows_], kRowNotRead for this one's, which are here
   int64_t bytes_read_ = 0;
   std::vector<int32_t> sequence_of_;  // [rows]
   std::vector<int32_t> positions_;    // [rows]
@@ -165,12 +177,13 @@ class Forward {
   int32_t splits_ = 0;  // of the longest item, if the splits of an item are shared out; 0: they are not
 
   // Activations.
-  Rows h_, x_, q_, k_, v_, attn_, sub_out_;
+  Rows h_, q_, k_, v_, attn_, sub_out_;
+  Rows x_;  // [rows], before the experts [wave rows]; so its quantised form
   Rows x_grid_, attn_grid_, inner_grid_;
   HostBuffer<float> x_scales_, attn_scales_, inner_scales_;
-  Rows gate_, up_, expert_out_;  // [rows * experts_per_token]
+  Rows gate_, up_, expert_out_;  // [wave rows * experts_per_token]
   HostBuffer<float> router_logits_, router_scores_, expert_weights_;
-  std::vector<int32_t> expert_ids_;  // [rows, experts_per_token]
+  std::vector<int32_t> expert_ids_;  // [wave rows, experts_per_token]
   std::vector<ExpertRows> expert_rows_;
   std::vector<int32_t> expert_begin_;
   std::vector<int32_t> parts_;        // grouped by expert

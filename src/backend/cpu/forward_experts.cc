@@ -1,22 +1,57 @@
 // The experts of a step. All rows that chose an expert go through it together, so that its weights are read
 // from memory once; each row keeps its own sums, added in the order of its choice. Of several ranks each
-// takes its columns of every expert, or with expert parallelism its experts; all know the whole routing.
+// takes its columns of every expert, or with expert parallelism its experts; all know the whole routing. With
+// several replicas the rows of all of them are gathered before and go through the experts as if they were of
+// one step; each replica then takes its own.
 
 #include <algorithm>
 #include <cmath>
 
 #include "backend/cpu/forward.h"
+#include "base/check.h"
 #include "base/float_types.h"
 
 namespace minimax::backend::cpu {
 
 namespace taps = model::taps;
 
+// How many rows each replica has brought: what the exchanges of this step are about.
+void Forward::agree_on_rows() {
+  wave_rows_ = rows_;
+  wave_begin_ = 0;
+  if (!has_replicas()) return;
+  replica_rows_.assign(static_cast<size_t>(share_.replicas), 0);
+  replica_rows_[static_cast<size_t>(share_.replica)] = static_cast<int32_t>(rows_);
+  gather_of_all({.data = reinterpret_cast<std::byte*>(replica_rows_.data()),
+                 .rows = 1,
+                 .stride = std::ssize(replica_rows_) * static_cast<int64_t>(sizeof(int32_t)),
+                 .slices = share_.count_slices,
+                 .row_groups = {}});
+  wave_row_replicas_.clear();
+  for (int32_t replica = 0; replica < share_.replicas; ++replica) {
+    const int32_t rows = replica_rows_[static_cast<size_t>(replica)];
+    CHECK(rows >= 0 && rows <= rows_max_);
+    if (replica == share_.replica) wave_begin_ = std::ssize(wave_row_replicas_);
+    wave_row_replicas_.insert(wave_row_replicas_.end(), static_cast<size_t>(rows),
+                              replica == share_.replica ? comm::kRowNotRead : replica);
+  }
+  wave_rows_ = std::ssize(wave_row_replicas_);
+}
+
+// What the experts read, of the other replicas.
+void Forward::gather_rows() {
+  if (!has_replicas()) return;
+  comm::Gather rows = slices_of(x_, share_.row_slices, wave_rows_);
+  rows.row_groups = wave_row_replicas_;
+  gather_of_all(rows);
+}
+
 void Forward::route(const std::vector<float>& bias) {
-  expert_ids_.resize(static_cast<size_t>(rows_ * shape_.experts_per_token));
-  threads_.run(rows_, grain(rows_, 20.0 * shape_.experts), [&](int64_t begin, int64_t end, int32_t) {
-    for (int64_t row = begin; row < end; ++row) route_row(row, bias);
-  });
+  expert_ids_.resize(static_cast<size_t>(wave_rows_ * shape_.experts_per_token));
+  threads_.run(wave_rows_, grain(wave_rows_, 20.0 * shape_.experts),
+               [&](int64_t begin, int64_t end, int32_t) {
+                 for (int64_t row = begin; row < end; ++row) route_row(row, bias);
+               });
   if (sink_ == nullptr) return;
   tap_floats(taps::kRouterLogits, router_logits_.data(), shape_.experts);
   tap_floats(taps::kRouterScores, router_scores_.data(), shape_.experts);
@@ -79,7 +114,7 @@ void Forward::run_experts(const LayerWeights& weights) {
         (expert.gate.bytes() + expert.up.bytes()) * share_.expert_width.size() / shape_.expert_width +
         expert.down.bytes() * share_.expert_out.size() / shape_.hidden;
   }
-  const Input x = quantised(x_, x_grid_, x_scales_, rows_);
+  const Input x = quantised(x_, x_grid_, x_scales_, wave_rows_);
   // Pieces of an expert's columns: whole vectors of bf16, so that swiglu stays inside its piece.
   constexpr int64_t kPiece = 64;
   const int64_t inner_pieces = (share_.expert_width.size() + kPiece - 1) / kPiece;
@@ -121,7 +156,7 @@ void Forward::run_experts(const LayerWeights& weights) {
 
 // The inner activations that `down` needs whole: parts stay sorted by expert here.
 void Forward::gather_inner() {
-  if (!has_ranks() || share_.expert_width.size() == shape_.expert_width) return;
+  if (share_.expert_width.size() == shape_.expert_width) return;
   comm::Gather slices = slices_of(gate_, share_.inner_slices, static_cast<int64_t>(parts_.size()));
   if (share_.whole_experts) {
     part_groups_.clear();
@@ -130,30 +165,32 @@ void Forward::gather_inner() {
           share_.group_of_expert[static_cast<size_t>(expert_ids_[static_cast<size_t>(part)])]);
     slices.row_groups = part_groups_;
   }
-  gather({slices});
+  gather_of_all(slices);
 }
 
 // The weighted sum over a row's experts: of this rank's columns, or of all with what other ranks' experts
-// gave.
+// gave. Only of this replica's rows.
 void Forward::combine() {
+  const int64_t slots = shape_.experts_per_token;
   model::Range columns = {0, shape_.hidden};
   if (has_ranks() && !share_.whole_experts) columns = share_.expert_out;
   if (share_.whole_experts) {
-    part_groups_.clear();
-    for (const int32_t expert : expert_ids_)
-      part_groups_.push_back(share_.group_of_expert[static_cast<size_t>(expert)]);
+    part_groups_.assign(expert_ids_.size(), comm::kRowNotRead);
+    for (auto part = static_cast<size_t>(wave_begin_ * slots);
+         part < static_cast<size_t>((wave_begin_ + rows_) * slots); ++part)
+      part_groups_[part] = share_.group_of_expert[static_cast<size_t>(expert_ids_[part])];
     comm::Gather slices =
         slices_of(expert_out_, share_.expert_out_slices, static_cast<int64_t>(expert_ids_.size()));
     slices.row_groups = part_groups_;
-    gather({slices});
+    gather_of_all(slices);
   }
-  const int64_t slots = shape_.experts_per_token;
   threads_.run(rows_, grain(rows_, 0.05 * static_cast<double>(slots * columns.size())),
                [&](int64_t begin, int64_t end, int32_t) {
                  for (int64_t row = begin; row < end; ++row)
-                   kernels_.combine(expert_out_.row(row * slots) + columns.begin, expert_out_.stride,
-                                    expert_weights_.data() + row * slots, shape_.experts_per_token,
-                                    columns.size(), sub_out_.row(row) + columns.begin);
+                   kernels_.combine(expert_out_.row((wave_begin_ + row) * slots) + columns.begin,
+                                    expert_out_.stride, expert_weights_.data() + (wave_begin_ + row) * slots,
+                                    shape_.experts_per_token, columns.size(),
+                                    sub_out_.row(row) + columns.begin);
                });
   if (!share_.whole_experts) gather({slices_of(sub_out_, share_.expert_out_slices, rows_)});
 }
