@@ -296,7 +296,7 @@ void run_cuda(const model::ModelView& model, backend::common::Arithmetic arithme
   cuda::select_device(0);
   const cuda::Stream stream;
   const cuda::Weights weights(model, arithmetic);
-  const cuda::KvPool kv(model.shape, kBlockTokens, rows / kBlockTokens + 1);
+  const cuda::KvPool kv(model.shape, kBlockTokens, rows / kBlockTokens + 1, false);
   cuda::Forward forward({weights, kv, stream}, {.rows_max = rows,
                                                 .context_tokens_max = rows,
                                                 .table_blocks_max = kv.block_count(),

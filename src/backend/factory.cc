@@ -84,7 +84,7 @@ static std::unique_ptr<executor::Executor> make_cuda(const model::ModelView& mod
   const std::vector<int32_t> devices = devices_of(options);
   const model::ModelShape shape = model::shape_of_rank(model.shape, own.shard.layout, own.shard.rank);
   own.block_count =
-      block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens));
+      block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens, own.fp8_kv));
   own.device = devices.front();
   if (devices.size() == 1) return std::make_unique<cuda::CudaExecutor>(model, own);
   own.threads = std::max(1, own.threads / static_cast<int32_t>(devices.size()));

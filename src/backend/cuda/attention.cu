@@ -9,8 +9,10 @@
 // load. Scores: keys are the M operand (32 a warp), queries the N operand. O: dims are the M operand (32 a
 // warp), queries N. So a query never meets another one. mma.sync m16n8k16 bf16: q, K and V are bf16, products
 // exact, sums fp32; a share 2^(s - m) is the exact sum of three bf16 terms, so it is not rounded either.
-// Bound: memory for few rows, tensor cores for many; reads K and V of a leaf once per tile.
+// Codes of an fp8 cache are widened to bf16 in registers. Bound: memory for few rows, tensor cores for many;
+// reads K and V of a leaf once per tile.
 
+#include <algorithm>
 #include <cstdint>
 
 #include <cuda_runtime.h>
@@ -32,14 +34,21 @@ constexpr int kTerms = 3;
 constexpr float kLog2E = 1.44269504088896340736f;
 static_assert(kThreads == kHeadDim && kThreads == kLeafKeys);
 
-constexpr int kRowBytes = kHeadDim * 2;
+constexpr int kRowBytes = kHeadDim * 2;  // of q
 constexpr int kChunks = kRowBytes / 16;
-constexpr int kTileBytes = kLeafKeys * kRowBytes;  // K or V of a leaf
-constexpr int kShareStride = kLeafKeys + 8;        // of a query's shares: 8 lanes meet 8 banks
-template <int kQueries>
-constexpr int kSharedBytes = 2 * kTileBytes + kQueries* kRowBytes;
-// The shares take the place of K.
-static_assert(kTerms * kWideQueries * kShareStride * 2 <= kTileBytes);
+template <bool kFp8>
+constexpr int kKeyBytes = kFp8 ? kHeadDim : kHeadDim * 2;
+template <bool kFp8>
+constexpr int kTileBytes = kLeafKeys* kKeyBytes<kFp8>;  // K or V of a leaf
+constexpr int kShareStride = kLeafKeys + 8;             // of a query's shares: 8 lanes meet 8 banks
+// K, whose place the shares take, then V, then q.
+template <int kQueries, bool kFp8>
+constexpr int kVOffset = std::max(kTileBytes<kFp8>, kTerms* kQueries* kShareStride * 2);
+template <int kQueries, bool kFp8>
+constexpr int kQueryOffset = kVOffset<kQueries, kFp8> + kTileBytes<kFp8>;
+template <int kQueries, bool kFp8>
+constexpr int kSharedBytes = kQueryOffset<kQueries, kFp8> + kQueries* kRowBytes;
+static_assert(kVOffset<kWideQueries, true> % 256 == 0 && kVOffset<kNarrowQueries, true> % 256 == 0);
 
 // Folding a leaf (m, l) onto a running one: what to scale both by.
 struct Fold {
@@ -52,18 +61,45 @@ __device__ inline Fold fold_of(float m_run, float m_leaf) {
 }
 
 // V's chunks: 8 keys' rows are read at once.
+template <bool kFp8>
 __device__ inline int v_place(int key, int chunk) {
-  return key * kRowBytes + (chunk ^ (key & 7)) * 16;
+  return key * kKeyBytes<kFp8> + (chunk ^ (key & 7)) * 16;
 }
 
-// A of the sums over keys: 16 dims from `dim` on, 16 keys from `key` on.
-__device__ inline void load_v(const char* v, int key, int dim, uint32_t (&a)[4]) {
-  const int lane = threadIdx.x % 32, matrix = lane / 8;
-  const uint32_t at = shared_address(v + v_place(key + matrix / 2 * 8 + lane % 8, dim / 8 + matrix % 2));
+// Four matrices of 8 keys by 16 bytes, transposed; a lane gives the address of a key's part of one.
+__device__ inline void load_transposed(const char* from, uint32_t (&a)[4]) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(a[0]), "=r"(a[1]), "=r"(a[2]), "=r"(a[3])
-               : "r"(at)
+               : "r"(shared_address(from))
                : "memory");
+}
+
+// A of the sums over keys: this warp's 32 dims, in two fragments of 16, and 16 keys from `key` on.
+template <bool kFp8>
+__device__ inline void load_v(const char* v, int key, uint32_t (&a)[2][4]) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, matrix = lane / 8;
+  if constexpr (kFp8) {
+    // Two codes, of neighbouring dims, move together: the even dims are a fragment's rows 0 to 7, the odd
+    // ones its rows 8 to 15.
+    uint32_t codes[4];
+    load_transposed(v + v_place<true>(key + matrix % 2 * 8 + lane % 8, warp * 2 + matrix / 2), codes);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      a[i / 2][i % 2 * 2] = widen_e4m3(__byte_perm(codes[i], 0, 0x2404));
+      a[i / 2][i % 2 * 2 + 1] = widen_e4m3(codes[i] & 0xFF00FF00u);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+      load_transposed(v + v_place<false>(key + matrix / 2 * 8 + lane % 8, warp * 4 + i * 2 + matrix % 2),
+                      a[i]);
+  }
+}
+// The dim of a fragment's row: `half` 0 for rows 0 to 7, `row` among its 8.
+template <bool kFp8>
+__device__ inline int dim_of(int fragment, int half, int row) {
+  const int dim = static_cast<int>(threadIdx.x) / 32 * 32 + fragment * 16;
+  return dim + (kFp8 ? row * 2 + half : half * 8 + row);
 }
 
 // The rows of q, zeros where the tile has no more.
@@ -81,35 +117,54 @@ __device__ inline void copy_queries(const AttentionTask& task, const RowTile& ti
 }
 
 // K or V of a leaf's keys from `begin` to `end`; zeros from its `keys` on.
-template <bool kIsV>
-__device__ inline void copy_leaf(const uint16_t* base, const int64_t* key_at, int begin, int end, int keys,
+template <bool kFp8, bool kIsV>
+__device__ inline void copy_leaf(const std::byte* base, const int64_t* key_at, int begin, int end, int keys,
                                  char* to) {
-  const int chunk = threadIdx.x % kChunks;
+  constexpr int kPieces = kKeyBytes<kFp8> / 16;
+  const int piece = threadIdx.x % kPieces;
 #pragma unroll 4
-  for (int key = threadIdx.x / kChunks; key < end; key += kThreads / kChunks)
+  for (int key = threadIdx.x / kPieces; key < end; key += kThreads / kPieces)
     if (key >= begin)
-      copy_16(to + (kIsV ? v_place(key, chunk) : swizzled<kRowBytes>(key, chunk)),
-              base + key_at[key] + chunk * 8, key < keys);
+      copy_16(to + (kIsV ? v_place<kFp8>(key, piece) : swizzled<kKeyBytes<kFp8>>(key, piece)),
+              base + key_at[key] + piece * 16, key < keys);
   copies_commit();
 }
 
+// A lane's 16 values of half a key; codes are widened here: bf16 holds them exactly.
+template <bool kFp8>
+__device__ inline Pairs load_key(const char* k, int key, int half) {
+  const int quad = threadIdx.x % 4;
+  if constexpr (kFp8) {
+    const uint4 codes = *reinterpret_cast<const uint4*>(k + swizzled<kKeyBytes<true>>(key, half * 4 + quad));
+    const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
+    Pairs out;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      out.pair[2 * i] = widen_e4m3(__byte_perm(words[i], 0, 0x1404));
+      out.pair[2 * i + 1] = widen_e4m3(__byte_perm(words[i], 0, 0x3424));
+    }
+    return out;
+  } else {
+    return load_pairs(k, key, half * 8 + quad * 2);
+  }
+}
+
 // Scores of this warp's 32 keys: s[i][n] is a fragment of keys i * 16, queries n * 8.
-template <int kTiles>
+template <int kTiles, bool kFp8>
 __device__ inline void multiply_scores(const char* k, const char* q, int used, float (&s)[2][kTiles][4]) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int chunk = half * 8 + quad * 2;
     Pairs low[2], high[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      low[i] = load_pairs(k, warp * 32 + i * 16 + group, chunk);
-      high[i] = load_pairs(k, warp * 32 + i * 16 + group + 8, chunk);
+      low[i] = load_key<kFp8>(k, warp * 32 + i * 16 + group, half);
+      high[i] = load_key<kFp8>(k, warp * 32 + i * 16 + group + 8, half);
     }
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
       if (n >= used) break;
-      const Pairs x = load_pairs(q, n * 8 + group, chunk);
+      const Pairs x = load_pairs(q, n * 8 + group, half * 8 + quad * 2);
 #pragma unroll
       for (int step = 0; step < 4; ++step)
 #pragma unroll
@@ -118,16 +173,15 @@ __device__ inline void multiply_scores(const char* k, const char* q, int used, f
   }
 }
 
-// O of this warp's 32 dims: own[i][n] is a fragment of dims i * 16, queries n * 8.
-template <int kTiles>
+// O of this warp's 32 dims: own[i][n] is a fragment of 16 dims (dim_of), queries n * 8.
+template <int kTiles, bool kFp8>
 __device__ inline void multiply_shares(const char* v, const uint16_t* shares, int used,
                                        float (&own)[2][kTiles][4]) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
+  const int lane = threadIdx.x % 32, group = lane / 4, quad = lane % 4;
 #pragma unroll 2
   for (int key = 0; key < kLeafKeys; key += 16) {
     uint32_t a[2][4];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) load_v(v, key, warp * 32 + i * 16, a[i]);
+    load_v<kFp8>(v, key, a);
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
       if (n >= used) break;
@@ -144,17 +198,19 @@ __device__ inline void multiply_shares(const char* v, const uint16_t* shares, in
   }
 }
 
-template <int kQueries>
+template <int kQueries, bool kFp8>
 __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_constant__ AttentionTask task) {
   uint64_t* const stamp = begin_launch();
   constexpr int kTiles = kQueries / 8;
   extern __shared__ __align__(16) char shared[];
-  char *const k_tile = shared, *const v_tile = shared + kTileBytes, *const q_tile = shared + 2 * kTileBytes;
+  char *const k_tile = shared, *const v_tile = shared + kVOffset<kQueries, kFp8>,
+              *const q_tile = shared + kQueryOffset<kQueries, kFp8>;
   auto* const shares =
       reinterpret_cast<uint16_t*>(k_tile);  // [term, query][kShareStride], smallest term first
   __shared__ float reduce[kWarps][kQueries], leaf_m[kQueries], fold_run[kQueries], fold_leaf[kQueries];
-  __shared__ int limit[kQueries];  // last position a query may see; -1: no query
-  __shared__ int64_t key_at[kLeafKeys];
+  __shared__ int limit[kQueries];        // last position a query may see; -1: no query
+  __shared__ int64_t key_at[kLeafKeys];  // bytes
+  __shared__ float k_scales[kFp8 ? kLeafKeys : 1], v_scales[kFp8 ? kLeafKeys : 1];
 
   const bool alone = task.partials != nullptr;
   // Long rows first: the last CTAs to run are short.
@@ -179,24 +235,29 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
     const int key = leaf * kLeafKeys + min(thread, keys - 1);
     const int64_t block = task.block_table[tile.table_begin + key / task.kv.block_tokens];
     __syncthreads();  // the former leaf is read
-    key_at[thread] = block * task.kv.block_stride +
-                     (int64_t{kv_head} * task.kv.block_tokens + key % task.kv.block_tokens) * kHeadDim;
+    key_at[thread] = block * task.kv.block_bytes + task.kv.place(kv_head, key % task.kv.block_tokens);
     __syncthreads();
-    const uint16_t* const v_base = task.kv.base + task.kv.v_offset;
+    const std::byte* const v_base = task.kv.base + task.kv.v_bytes;
     const int old = early ? min(keys, last - leaf * kLeafKeys) : 0;
     if (early) {
-      copy_leaf<false>(task.kv.base, key_at, 0, old, keys, k_tile);
-      copy_leaf<true>(v_base, key_at, 0, old, keys, v_tile);
+      copy_leaf<kFp8, false>(task.kv.base, key_at, 0, old, keys, k_tile);
+      copy_leaf<kFp8, true>(v_base, key_at, 0, old, keys, v_tile);
       wait_for_previous(stamp);
       copy_queries<kQueries>(task, tile, kv_head, heads, q_tile);
     }
-    copy_leaf<false>(task.kv.base, key_at, old, old < kLeafKeys ? kLeafKeys : 0, keys, k_tile);
-    copy_leaf<true>(v_base, key_at, old, old < kLeafKeys ? kLeafKeys : 0, keys, v_tile);
+    if constexpr (kFp8) {
+      const std::byte* const scale_at = task.kv.base + block * task.kv.block_bytes +
+                                        task.kv.scale_place(kv_head, key % task.kv.block_tokens);
+      k_scales[thread] = __ldcg(reinterpret_cast<const float*>(scale_at));
+      v_scales[thread] = __ldcg(reinterpret_cast<const float*>(scale_at + task.kv.v_bytes));
+    }
+    copy_leaf<kFp8, false>(task.kv.base, key_at, old, old < kLeafKeys ? kLeafKeys : 0, keys, k_tile);
+    copy_leaf<kFp8, true>(v_base, key_at, old, old < kLeafKeys ? kLeafKeys : 0, keys, v_tile);
     copies_wait<1>();
     __syncthreads();
 
     float s[2][kTiles][4] = {};
-    multiply_scores<kTiles>(k_tile, q_tile, used, s);
+    multiply_scores<kTiles, kFp8>(k_tile, q_tile, used, s);
 #pragma unroll
     for (int n = 0; n < kTiles; ++n)
 #pragma unroll
@@ -207,6 +268,7 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
         for (int i = 0; i < 4; ++i) {
           const int at = warp * 32 + i * 8 + group;
           float& score = s[i / 2][n][i % 2 * 2 + e];
+          if constexpr (kFp8) score *= k_scales[at];
           score = at < keys && leaf * kLeafKeys + at <= limit[query] ? score * scale : -INFINITY;
           largest = fmaxf(largest, score);
         }
@@ -233,6 +295,8 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
           const float score = s[i / 2][n][i % 2 * 2 + e];
           float share = score == -INFINITY ? 0.0f : exp2f(score - leaf_m[query]);
           sum += share;
+          if constexpr (kFp8)  // a key that is masked has no say, whatever its scale
+            if (share != 0) share *= v_scales[warp * 32 + i * 8 + group];
           uint16_t* const to = shares + query * kShareStride + warp * 32 + i * 8 + group;
 #pragma unroll
           for (int term = kTerms - 1; term >= 0; --term) {
@@ -262,7 +326,7 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
       }
     }
     float own[2][kTiles][4] = {};
-    multiply_shares<kTiles>(v_tile, shares, used, own);
+    multiply_shares<kTiles, kFp8>(v_tile, shares, used, own);
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < 2; ++i)
@@ -287,7 +351,7 @@ __global__ void __launch_bounds__(kThreads, 3) attention_kernel(const __grid_con
       const int64_t at = int64_t{tile.row + query / heads} * task.q_heads + kv_head * heads + query % heads;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int dim = warp * 32 + i * 8 + group;
+        const int dim = dim_of<kFp8>(i / 2, i % 2, group);
         const float sum = sums[i / 2][n][i % 2 * 2 + e];
         if (alone) {
           task.partials[(at * task.leaves_max + blockIdx.z) * kPartialFloats + dim] = sum;
@@ -370,11 +434,17 @@ static_assert(kPartialFloats % 2 == 0);
 
 constexpr int kCtasEarly = 132;
 
+template <int kQueries, bool kFp8>
+void launch(const AttentionTask& task, const dim3& grid, StreamHandle stream) {
+  constexpr auto kKernel = attention_kernel<kQueries, kFp8>;
+  constexpr int kBytes = kSharedBytes<kQueries, kFp8>;
+  ctas_at_once<kKernel>(kThreads, kBytes);
+  launch_kernel<kKernel>("attention", grid, kThreads, kBytes, stream, task);
+}
 template <int kQueries>
 void launch(const AttentionTask& task, const dim3& grid, StreamHandle stream) {
-  ctas_at_once<attention_kernel<kQueries>>(kThreads, kSharedBytes<kQueries>);
-  launch_kernel<attention_kernel<kQueries>>("attention", grid, kThreads, kSharedBytes<kQueries>, stream,
-                                            task);
+  const auto form = task.kv.fp8 ? launch<kQueries, true> : launch<kQueries, false>;
+  form(task, grid, stream);
 }
 
 }  // namespace

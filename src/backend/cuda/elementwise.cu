@@ -253,15 +253,41 @@ __device__ inline void store_kv(const RotateTask& task, int64_t row, int64_t pla
                                 const uint16_t* heads, const float* cos, const float* sin) {
   const int kv_width = task.kv.kv_heads * kHeadDim;
   const int64_t block = place_of_row / task.kv.block_tokens, place = place_of_row % task.kv.block_tokens;
+  std::byte* const base = task.kv.base + block * task.kv.block_bytes;
   const auto* const v = reinterpret_cast<const uint32_t*>(task.v + row * kv_width);
   for (int i = threadIdx.x; i < kv_width / 2; i += kThreads) {
     const uint32_t k = turned_pair(heads, i, task.half, cos, sin);
-    uint16_t* const at = task.kv.base + block * task.kv.block_stride +
-                         (int64_t{2 * i / kHeadDim} * task.kv.block_tokens + place) * kHeadDim +
-                         2 * i % kHeadDim;
+    std::byte* const at = base + task.kv.place(2 * i / kHeadDim, place) + 2 * i % kHeadDim * 2;
     *reinterpret_cast<uint32_t*>(at) = k;
-    *reinterpret_cast<uint32_t*>(at + task.kv.v_offset) = v[i];
+    *reinterpret_cast<uint32_t*>(at + task.kv.v_bytes) = v[i];
     if (task.k_out != nullptr) reinterpret_cast<uint32_t*>(task.k_out + row * kv_width)[i] = k;
+  }
+}
+
+// The same as codes and scales. A warp a head of K or V, a lane four values.
+__device__ inline void store_kv_fp8(const RotateTask& task, int64_t row, int64_t place_of_row,
+                                    const uint16_t* heads, const float* cos, const float* sin) {
+  const int kv_width = task.kv.kv_heads * kHeadDim, lane = threadIdx.x % 32;
+  const int64_t block = place_of_row / task.kv.block_tokens, place = place_of_row % task.kv.block_tokens;
+  for (int item = static_cast<int>(threadIdx.x) / 32; item < 2 * task.kv.kv_heads; item += kThreads / 32) {
+    const int head = item / 2, quad = head * kHeadDim / 4 + lane;
+    const bool is_v = item % 2 != 0;
+    uint2 bits;
+    if (is_v) {
+      bits = reinterpret_cast<const uint2*>(task.v + row * kv_width)[quad];
+    } else {
+      bits = {turned_pair(heads, 2 * quad, task.half, cos, sin),
+              turned_pair(heads, 2 * quad + 1, task.half, cos, sin)};
+      if (task.k_out != nullptr) reinterpret_cast<uint2*>(task.k_out + row * kv_width)[quad] = bits;
+    }
+    const Quad value = widen_quad(bits);
+    float scale = quantisation_scale(warp_amax(value));
+    const bool number = value.at[0] == value.at[0] && value.at[1] == value.at[1] &&
+                        value.at[2] == value.at[2] && value.at[3] == value.at[3];
+    std::byte* const base = task.kv.base + block * task.kv.block_bytes + (is_v ? task.kv.v_bytes : 0);
+    reinterpret_cast<uint32_t*>(base + task.kv.place(head, place))[lane] = quantised_quad(value.at, scale);
+    if (!__all_sync(0xFFFFFFFFu, number)) scale = __builtin_nanf("");
+    if (lane == 0) *reinterpret_cast<float*>(base + task.kv.scale_place(head, place)) = scale;
   }
 }
 
@@ -315,8 +341,12 @@ __global__ void __launch_bounds__(kThreads) rotate_kernel(const __grid_constant_
       for (int i = threadIdx.x; i < width / 2; i += kThreads)
         out[i] = turned_pair(heads, i, task.half, cos, sin);
     } else {
-      store_kv(task, row, row == static_cast<int>(blockIdx.x) ? first_place : task.places[row], heads, cos,
-               sin);
+      const int64_t place = row == static_cast<int>(blockIdx.x) ? first_place : task.places[row];
+      if (task.kv.fp8) {
+        store_kv_fp8(task, row, place, heads, cos, sin);
+      } else {
+        store_kv(task, row, place, heads, cos, sin);
+      }
     }
     __syncthreads();  // the heads are read
   }

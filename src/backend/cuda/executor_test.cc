@@ -33,9 +33,11 @@ const model::ModelView& bf16_model() {
 struct Setting {
   const model::ModelView* model;
   Arithmetic arithmetic;
+  bool fp8_kv = false;
 };
 std::vector<Setting> settings() {
   return {{&fp8_model(), Arithmetic::kW8a8},
+          {&fp8_model(), Arithmetic::kW8a8, true},
           {&fp8_model(), Arithmetic::kW8a16},
           {&fp8_model(), Arithmetic::kBf16},
           {&bf16_model(), Arithmetic::kBf16}};
@@ -43,10 +45,11 @@ std::vector<Setting> settings() {
 CudaOptions options_of(const Setting& setting) {
   CudaOptions options = small_options();
   options.arithmetic = setting.arithmetic;
+  options.fp8_kv = setting.fp8_kv;
   return options;
 }
 std::string name_of(const Setting& setting) {
-  return fmt::format("{}{}", common::name_of(setting.arithmetic),
+  return fmt::format("{}{}{}", common::name_of(setting.arithmetic), setting.fp8_kv ? ", fp8 KV" : "",
                      setting.model == &bf16_model() ? ", bf16 checkpoint" : "");
 }
 
@@ -100,6 +103,23 @@ TEST_F(CudaExecutorTest, ManyRowsAreTheSameTree) {
   for (const int32_t chunk : {1100, 1027, 600, 512, 300}) {
     SCOPED_TRACE(chunk);
     expect_same(generated(chunk), few);
+  }
+}
+
+// Log-probabilities of the prompt, apart by what a cache of 4 significant bits costs, and no more.
+TEST_F(CudaExecutorTest, Fp8KvIsNearBf16) {
+  for (const Arithmetic arithmetic : {Arithmetic::kW8a8, Arithmetic::kW8a16}) {
+    const Sequence bf16 = generated_alone({&fp8_model(), arithmetic}, 1),
+                   fp8 = generated_alone({&fp8_model(), arithmetic, true}, 1);
+    double rms = 0;
+    for (size_t i = 0; i + 1 < kPrompt; ++i) {
+      const double difference = double{fp8.scores[i].logprob} - double{bf16.scores[i].logprob};
+      rms += difference * difference / (kPrompt - 1);
+    }
+    rms = std::sqrt(rms);
+    fmt::print("{}: log-probabilities with fp8 KV differ by {:.4f} rms\n", common::name_of(arithmetic), rms);
+    EXPECT_GT(rms, 0);
+    EXPECT_LT(rms, 0.1);
   }
 }
 

@@ -5,6 +5,7 @@
 // Bits: an element of a result depends on its own row (and, in attention, its own sequence) and the layer's
 // shape alone, never on how many rows are given, in what order, or which of a kernel's forms was launched.
 
+#include <cstddef>
 #include <cstdint>
 
 #include "backend/cuda/device.h"
@@ -219,16 +220,26 @@ void quantise(const QuantiseTask& task, StreamHandle stream);
 // cos and sin [rows, half] of position * frequency, the angle in double.
 void rope_table(const int32_t* positions, const double* frequencies, int32_t rows, int32_t half, float* cos,
                 float* sin, StreamHandle stream);
-// K and V of a layer: block b, KV head h, place p at base + b * block_stride + (h * block_tokens + p) *
-// kHeadDim elements; V follows K at v_offset.
+// K and V of a layer. A block's K: [kv_heads, block_tokens, kHeadDim] bf16; with fp8 e4m3 codes, and after
+// them [kv_heads, block_tokens] f32, the scale of each. V is alike, at v_bytes from K.
 struct KvLayer {
-  uint16_t* base = nullptr;
-  int64_t block_stride = 0;  // elements
-  int64_t v_offset = 0;      // elements
+  std::byte* base = nullptr;
+  int64_t block_bytes = 0;  // from a block to the next
+  int64_t v_bytes = 0;
   int32_t block_tokens = 0;
   int32_t kv_heads = 0;
+  bool fp8 = false;
+
+  // Bytes from a block's K or V to the place of a head's token, and to its scale.
+  constexpr int64_t place(int32_t head, int64_t token) const {
+    return (int64_t{head} * block_tokens + token) * kHeadDim * (fp8 ? 1 : 2);
+  }
+  constexpr int64_t scale_place(int32_t head, int64_t token) const {
+    return int64_t{kv_heads} * block_tokens * kHeadDim + (int64_t{head} * block_tokens + token) * 4;
+  }
 };
-// q and k of each row: norm over the whole projection, then rotation; k and v into the cache.
+// q and k of each row: norm over the whole projection, then rotation; k and v into the cache, with fp8 by
+// quantise()'s rule, a head a group, but if one of its values is no number the scale is none.
 struct RotateTask {
   const uint16_t* q = nullptr;  // [rows, q_heads * kHeadDim]
   const uint16_t* k = nullptr;  // [rows, kv.kv_heads * kHeadDim]
@@ -264,6 +275,8 @@ struct RowTile {
   int32_t position = 0;     // of the first
   int32_t table_begin = 0;  // into the block table
 };
+// With fp8 a score is f32(q . codes of k) * scale_k, and a key's share of the sums over v is times scale_v:
+// codes are exact in bf16, and what they stand for is never rounded.
 struct AttentionTask {
   const uint16_t* q = nullptr;  // [rows, q_heads * kHeadDim]
   uint16_t* out = nullptr;      // the same

@@ -4,29 +4,37 @@
 
 namespace minimax::backend::cuda {
 
-int64_t KvPool::block_bytes(const model::ModelShape& shape, int32_t block_tokens) {
-  return int64_t{2} * 2 * shape.layers * shape.kv_width() * block_tokens;
+// Of K or V of a layer.
+static int64_t side_bytes(const model::ModelShape& shape, int32_t block_tokens, bool fp8) {
+  const int64_t places = int64_t{shape.kv_heads} * block_tokens;
+  return places * (fp8 ? kHeadDim + 4 : kHeadDim * 2);
 }
 
-KvPool::KvPool(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count)
+int64_t KvPool::block_bytes(const model::ModelShape& shape, int32_t block_tokens, bool fp8) {
+  return 2 * shape.layers * side_bytes(shape, block_tokens, fp8);
+}
+
+KvPool::KvPool(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count, bool fp8)
     : shape_(shape),
       block_tokens_(block_tokens),
       block_count_(block_count),
-      memory_(block_bytes(shape, block_tokens) * block_count, "KV blocks (--kv-cache-memory-bytes)") {}
+      fp8_(fp8),
+      memory_(block_bytes(shape, block_tokens, fp8) * block_count, "KV blocks (--kv-cache-memory-bytes)") {}
 
 KvLayer KvPool::layer(int32_t n) const {
-  const int64_t side = int64_t{shape_.kv_width()} * block_tokens_;
-  return {.base = memory_.as<uint16_t>() + 2 * side * n,
-          .block_stride = 2 * side * shape_.layers,
-          .v_offset = side,
+  const int64_t side = side_bytes(shape_, block_tokens_, fp8_);
+  return {.base = memory_.data() + 2 * side * n,
+          .block_bytes = 2 * side * shape_.layers,
+          .v_bytes = side,
           .block_tokens = block_tokens_,
-          .kv_heads = shape_.kv_heads};
+          .kv_heads = shape_.kv_heads,
+          .fp8 = fp8_};
 }
 
 void KvPool::copy(const executor::BlockCopy& copy, const Stream& stream) const {
   CHECK_LT(copy.src, block_count_);
   CHECK_LT(copy.dst, block_count_);
-  const int64_t bytes = block_bytes(shape_, block_tokens_);
+  const int64_t bytes = block_bytes(shape_, block_tokens_, fp8_);
   stream.copy(memory_.data() + copy.dst * bytes, memory_.data() + copy.src * bytes, bytes);
 }
 

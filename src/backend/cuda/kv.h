@@ -1,7 +1,8 @@
 #pragma once
-// The paged KV cache on the device, bf16. A block is contiguous over all layers, so that a copy is one copy:
+// The paged KV cache on the device, bf16 or fp8. A block is contiguous over all layers, so that a copy is one
+// copy:
 //
-//   [block][layer][K, V][kv head][place][head_dim]
+//   [block][layer][K, V][kv head][place][head_dim], with fp8 the scales after the codes: kernels.h, KvLayer
 
 #include <cstdint>
 
@@ -14,10 +15,10 @@ namespace minimax::backend::cuda {
 
 class KvPool {
  public:
-  static int64_t block_bytes(const model::ModelShape& shape, int32_t block_tokens);
+  static int64_t block_bytes(const model::ModelShape& shape, int32_t block_tokens, bool fp8);
 
   // Throws Error naming the bytes wanted and those free.
-  KvPool(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count);
+  KvPool(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count, bool fp8);
 
   int32_t block_tokens() const { return block_tokens_; }
   int32_t block_count() const { return block_count_; }
@@ -29,6 +30,7 @@ class KvPool {
   model::ModelShape shape_;
   int32_t block_tokens_;
   int32_t block_count_;
+  bool fp8_;
   DeviceMemory memory_;
 };
 
