@@ -14,7 +14,8 @@ from second.generate import dialogue  # noqa: E402
 
 DIALOGUES = int(os.environ.get("LAYOUT_DIALOGUES", "10"))
 LAYOUTS = [("-tp", "2"), ("-tp", "4"), ("-tp", "8"), ("-tp", "2", "-ep"), ("-tp", "4", "-ep")]
-REPLICAS = [("-dp", "2"), ("-dp", "2", "-ep"), ("-dp", "4", "-ep"), ("-dp", "2", "-tp", "2", "-ep")]
+REPLICAS = [("-dp", "2"), ("-dp", "2", "-tp", "2")]
+SHARED_EXPERTS = [("-dp", "2", "-ep"), ("-dp", "4", "-ep"), ("-dp", "2", "-tp", "2", "-ep")]
 
 
 def first_replies(server: Server) -> list:
@@ -59,7 +60,7 @@ def metric(server: Server, name: str) -> list[float]:
     return [float(value) for value in re.findall(rf"^{re.escape(name)}{{.*}} (\S+)$", text, re.M)]
 
 
-@pytest.mark.parametrize("flags", REPLICAS, ids=" ".join)
+@pytest.mark.parametrize("flags", REPLICAS + SHARED_EXPERTS, ids=" ".join)
 def test_replicas_give_the_text_of_one(flags, one_rank):
     server = Server(*PARSERS, *flags)
     try:
@@ -68,6 +69,43 @@ def test_replicas_give_the_text_of_one(flags, one_rank):
         prompts = metric(server, "minimax:replica_prompt_tokens_total")
         assert len(prompts) == int(flags[1]) and all(tokens > 0 for tokens in prompts)
         assert sum(metric(server, "minimax:requests_routed_total")) == DIALOGUES
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("flags", SHARED_EXPERTS, ids=" ".join)
+def test_each_rank_of_all_replicas_has_experts_of_its_own(flags):
+    server = Server(*PARSERS, *flags)
+    try:
+        replicas, tensor = int(flags[1]), 2 if "-tp" in flags else 1
+        ranks = replicas * tensor
+        shares = [line for line in server.lines if re.search(r" rank \d of \d: ", line)]
+        assert len(shares) == ranks
+        each = 8 // ranks
+        for rank, share in enumerate(shares):
+            assert f"rank {rank} of {ranks}: replica {rank // tensor}, " in share
+            assert re.search(rf"experts {rank * each}-{(rank + 1) * each - 1}, columns 0-511 of each", share), share
+        assert len(set(metric(server, "minimax:rank_weight_bytes"))) == 1
+        assert metric(server, "minimax:rank_kv_cache_bytes") == [256 * 2**20 / ranks] * ranks
+    finally:
+        assert server.stop() == 0
+
+
+def test_replicas_that_share_the_experts_answer_one_after_another_and_all_at_once():
+    """The idle ones join; none is starved, however unequal the requests are."""
+    server = Server(*PARSERS, "-dp", "4", "-ep", "--no-enable-prefix-caching")
+    try:
+        client = server.client()
+
+        def reply(number: int, tokens: int) -> str:
+            return client.completions.create(model="tiny", prompt=f"{number} and {number}", temperature=0, max_tokens=tokens,
+                                             extra_body={"ignore_eos": True}).choices[0].text
+
+        lengths = [(number, 3 + number * 41 % 120) for number in range(12)]
+        alone = [reply(*each) for each in lengths]
+        with ThreadPoolExecutor(12) as pool:
+            assert list(pool.map(lambda each: reply(*each), lengths)) == alone
+        assert all(tokens > 0 for tokens in metric(server, "minimax:replica_prompt_tokens_total"))
     finally:
         assert server.stop() == 0
 

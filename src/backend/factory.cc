@@ -12,8 +12,10 @@
 #include "backend/cuda/executor.h"
 #endif
 #include "backend/ref/executor.h"
+#include "base/check.h"
 #include "base/error.h"
 #include "executor/group.h"
+#include "executor/lockstep.h"
 #include "model/shard.h"
 
 namespace minimax::backend {
@@ -132,44 +134,70 @@ int64_t device_kv_bytes(const model::ModelShape&, const ExecutorOptions&, double
 }
 #endif
 
-static std::unique_ptr<executor::Executor> make_cpu(const model::ModelView& model,
-                                                    const ExecutorOptions& options, cpu::CpuOptions own) {
-  const int32_t ranks_in_all = options.tensor_parallel;
-  const model::ParallelLayout layout{.tp = ranks_in_all, .ep = options.expert_parallel ? ranks_in_all : 1};
-  model::check_layout(model.shape, layout);
-  const int32_t hosts = options.hosts == nullptr ? 1 : options.hosts->count();
-  if (ranks_in_all % hosts != 0)
-    throw Error("{} ranks cannot be spread evenly over {} hosts", ranks_in_all, hosts);
-  const int32_t ranks = ranks_in_all / hosts;
-  const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = ranks_in_all}, 0);
-  own.block_count =
-      block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
-  if (ranks_in_all == 1) return std::make_unique<cpu::CpuExecutor>(model, own);
-  own.ranks = cpu::CpuExecutor::make_ranks(model, layout, own.arithmetic, own.threads, options.hosts);
-  own.threads = std::max(1, own.threads / ranks);
-  const int32_t first = own.ranks->comm.first();
-  return std::make_unique<executor::Group>(ranks, [&](int32_t rank) {
-    cpu::CpuOptions of_rank = own;
-    of_rank.rank = first + rank;
-    return std::make_unique<cpu::CpuExecutor>(model, of_rank);
-  });
+// Of the replicas that share the experts; otherwise of one.
+static model::ParallelLayout cpu_layout(const ExecutorOptions& options) {
+  model::ParallelLayout layout{.tp = options.tensor_parallel};
+  if (!options.expert_parallel) return layout;
+  layout.dp = options.replicas;
+  layout.ep = layout.ranks();
+  return layout;
 }
 
-std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
-                                                  const ExecutorOptions& options) {
+static cpu::CpuOptions cpu_options(const model::ModelView& model, const ExecutorOptions& options) {
+  const model::ParallelLayout layout = cpu_layout(options);
+  model::check_layout(model.shape, layout);
+  const int32_t hosts = options.hosts == nullptr ? 1 : options.hosts->count();
+  if (layout.tp % hosts != 0) throw Error("{} ranks cannot be spread evenly over {} hosts", layout.tp, hosts);
+  cpu::CpuOptions own;
+  fill_common(own, model.shape, options);
+  own.isa = cpu::choose_isa(options.isa);
+  if (options.threads < 0) throw Error("threads: expected 0 or more, found {}", options.threads);
+  const int32_t threads = options.threads == 0 ? cpu::ThreadPool::available_threads() : options.threads;
+  own.threads = std::max(1, threads / options.replicas);
+  const int32_t ranks = layout.tp / hosts;  // of a replica, here
+  const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = layout.tp}, 0);
+  own.block_count =
+      block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
+  if (layout.ranks() == 1) return own;
+  // The weights are made with the threads of all ranks.
+  own.ranks =
+      cpu::CpuExecutor::make_ranks(model, layout, own.arithmetic, layout.dp * own.threads, options.hosts);
+  own.threads = std::max(1, own.threads / ranks);
+  return own;
+}
+
+// The ranks from `first` on as one executor.
+static std::unique_ptr<executor::Executor> make_cpu_ranks(const model::ModelView& model,
+                                                          const cpu::CpuOptions& options, int32_t first,
+                                                          int32_t count) {
+  const auto make = [&model, &options, first](int32_t rank) {
+    cpu::CpuOptions of_rank = options;
+    of_rank.rank = first + rank;
+    return std::make_unique<cpu::CpuExecutor>(model, of_rank);
+  };
+  if (count == 1 && (!options.ranks || options.ranks->layout.tp == 1)) return make(0);
+  return std::make_unique<executor::Group>(count, make);
+}
+
+static std::unique_ptr<executor::Executor> make_cpu(const model::ModelView& model,
+                                                    const ExecutorOptions& options) {
+  const cpu::CpuOptions own = cpu_options(model, options);
+  if (!own.ranks) return make_cpu_ranks(model, own, 0, 1);
+  CHECK_EQ(own.ranks->layout.dp, 1);
+  return make_cpu_ranks(model, own, own.ranks->comm.first(), own.ranks->comm.ranks());
+}
+
+static void check_options(const model::ModelView& model, const ExecutorOptions& options) {
   if (options.block_tokens < 1)
     throw Error("block_tokens: expected at least 1, found {}", options.block_tokens);
   if (options.name != "cuda" && model.final_norm.data == nullptr)
     throw Error("back-end {}: there are no weights; cuda alone makes them up", options.name);
-  if (options.name == "cpu") {
-    cpu::CpuOptions own;
-    fill_common(own, model.shape, options);
-    own.isa = cpu::choose_isa(options.isa);
-    if (options.threads < 0) throw Error("threads: expected 0 or more, found {}", options.threads);
-    own.threads = options.threads == 0 ? cpu::ThreadPool::available_threads() : options.threads;
-    own.threads = std::max(1, own.threads / options.replicas);
-    return make_cpu(model, options, own);
-  }
+}
+
+std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
+                                                  const ExecutorOptions& options) {
+  check_options(model, options);
+  if (options.name == "cpu") return make_cpu(model, options);
   if (options.name == "ref") {
     if (!options.isa.empty())
       throw Error("isa: the ref back-end has none to choose, found \"{}\"", options.isa);
@@ -181,6 +209,23 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
   }
   if (options.name == "cuda") return make_cuda(model, options);
   throw Error("back-end: expected cpu, cuda or ref, found \"{}\"", options.name);
+}
+
+std::vector<std::unique_ptr<executor::Executor>> make_replicas(const model::ModelView& model,
+                                                               const ExecutorOptions& options) {
+  if (options.replicas > 1 && options.expert_parallel) {
+    check_options(model, options);
+    if (options.name != "cpu")
+      throw Error("back-end {}: data parallel replicas share no experts there", options.name);
+    if (options.hosts != nullptr) throw Error("data parallel replicas are of one host");
+    const cpu::CpuOptions own = cpu_options(model, options);
+    const int32_t tp = own.ranks->layout.tp;
+    return executor::make_lockstep(
+        options.replicas, [&](int32_t replica) { return make_cpu_ranks(model, own, replica * tp, tp); });
+  }
+  std::vector<std::unique_ptr<executor::Executor>> out;
+  for (int32_t i = 0; i < options.replicas; ++i) out.push_back(make_executor(model, options));
+  return out;
 }
 
 }  // namespace minimax::backend

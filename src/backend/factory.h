@@ -18,15 +18,15 @@ struct ExecutorOptions {
   std::string isa;            // cpu: "avx2", "avx512", "scalar"; empty: the best this machine has
   int32_t threads = 0;        // cpu: 0: all cores of the affinity mask
   int32_t block_tokens = 16;  // --block-size
-  int64_t kv_bytes = 0;       // size of the KV pool; block_count = kv_bytes / bytes of a block
+  int64_t kv_bytes = 0;       // size of the KV pool of a replica; block_count = kv_bytes / bytes of a block
   int32_t step_rows_max = 0;  // --max-num-batched-tokens
   int32_t step_sequences_max = 0;  // --max-num-seqs; slots too
   int32_t context_tokens_max = 0;
   int32_t vocab_size = 0;        // Tokenizer::size(): ids above are padding rows of the head
   int32_t logprobs_max = 20;     // --max-logprobs; -1: the whole vocabulary
   int32_t tensor_parallel = 1;   // ranks: cpu, cuda
-  int32_t replicas = 1;          // cpu: executors of this process that share its cores
-  bool expert_parallel = false;  // cpu: whole experts on each rank
+  int32_t replicas = 1;          // cpu: that share the cores of this process
+  bool expert_parallel = false;  // cpu: whole experts on each rank, those of all replicas
   // cpu: over which the ranks are spread, as many on each; this host's executor is made. Borrowed; nullptr:
   // one.
   comm::Hosts* hosts = nullptr;
@@ -41,8 +41,14 @@ struct ExecutorOptions {
 int64_t device_kv_bytes(const model::ModelShape& shape, const ExecutorOptions& options, double utilisation);
 
 // The view (and the mapped checkpoint behind it) must outlive the executor. A view without data
-// (model::DescribedModel) is for cuda alone. Throws Error for what cannot be had.
+// (model::DescribedModel) is for cuda alone. Throws Error for what cannot be had. REQUIRES: with
+// expert_parallel one replica.
 std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
                                                   const ExecutorOptions& options);
+
+// One for each replica: independent of one another, or with expert_parallel in lock step
+// (executor/lockstep.h).
+std::vector<std::unique_ptr<executor::Executor>> make_replicas(const model::ModelView& model,
+                                                               const ExecutorOptions& options);
 
 }  // namespace minimax::backend

@@ -93,10 +93,8 @@ void log_unused(const Args& args, const ServeOptions& options) {
       {"--gpu-memory-utilization",
        "concerns GPUs; on a CPU the KV cache is sized by --kv-cache-memory-bytes"},
       {"--enforce-eager", "there are no graphs on a CPU"}};
-  if (args.on("--enable-expert-parallel") && options.tensor_parallel == 1)
-    log::info(
-        "--enable-expert-parallel: replicas of one host compute from one copy of the experts; none is sent "
-        "for");
+  if (args.on("--enable-expert-parallel") && !options.expert_parallel)
+    log::info("--enable-expert-parallel: the only rank has all experts");
   for (const auto& [name, why] : kUnused)
     if (args.has(name)) log::info("{}: {}", name, why);
 }

@@ -168,7 +168,9 @@ constexpr Flag kFlags[] = {
     {"--data-parallel-size", "-dp", kParallel, kDone, "N", "1",
      "cpu: replicas behind one port, each with its share of the threads and of the KV cache"},
     {"--enable-expert-parallel", "-ep", kParallel, kDone, "", "",
-     "cpu: each rank computes whole experts instead of a slice of every one", true},
+     "cpu: each rank computes whole experts instead of a slice of every one, for all replicas, which then "
+     "step together",
+     true},
     {"--nnodes", "-n", kParallel, kDone, "N", "1",
      "cpu: hosts that share the ranks, each with a process started by the same command; mpirun and srun say "
      "it"},

@@ -211,7 +211,10 @@ void parallel_part(const Args& args, const Environment& environment, ServeOption
     throw UsageError("--data-parallel-size {}: the CUDA back-end runs one replica so far", out.data_parallel);
   if (out.backend == "ref" && out.tensor_parallel > 1)
     throw UsageError("--tensor-parallel-size {}: the reference back-end runs one rank", out.tensor_parallel);
-  out.expert_parallel = args.on("--enable-expert-parallel") && out.tensor_parallel > 1;
+  out.expert_parallel =
+      args.on("--enable-expert-parallel") && (out.tensor_parallel > 1 || out.data_parallel > 1);
+  if (out.backend == "ref" && out.expert_parallel)
+    throw UsageError("--enable-expert-parallel: each replica of the reference back-end has all experts");
   if (cuda && out.expert_parallel)
     throw UsageError("--enable-expert-parallel: the CUDA back-end slices every expert over its ranks so far");
   if (args.has("--rank-proxy")) {

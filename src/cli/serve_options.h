@@ -64,7 +64,7 @@ struct ServeOptions {
   // cuda.
   int32_t tensor_parallel = 1;
   int32_t data_parallel = 1;     // replicas behind one port
-  bool expert_parallel = false;  // more than one rank, and whole experts on each
+  bool expert_parallel = false;  // more than one rank, of one or all replicas, and whole experts on each
   int32_t hosts = 1;             // --nnodes: processes, one a host, that share the ranks
   int32_t host_rank = 0;         // --node-rank
   std::string master_address;    // empty: MPI tells

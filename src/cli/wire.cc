@@ -129,9 +129,13 @@ Machine machine_for(const ServeOptions& options, const model::ModelShape& shape,
   return machine;
 }
 
-// Of one replica.
+// Of all replicas if they share the experts; otherwise of one.
 model::ParallelLayout layout_of(const ServeOptions& options) {
-  return {.tp = options.tensor_parallel, .ep = options.expert_parallel ? options.tensor_parallel : 1};
+  model::ParallelLayout layout{.tp = options.tensor_parallel};
+  if (!options.expert_parallel) return layout;
+  layout.dp = options.data_parallel;
+  layout.ep = layout.ranks();
+  return layout;
 }
 
 model::ModelShape rank_shape(const ServeOptions& options, const model::ModelShape& shape) {
@@ -179,8 +183,7 @@ void LoadedModel::make_executors(const ServeOptions& options, comm::Hosts* hosts
   executor.kv_bytes = plan_.kv_bytes / options.data_parallel;
   executor.context_tokens_max = plan_.context_tokens_max;
   executor.hosts = hosts;
-  for (int32_t i = 0; i < options.data_parallel; ++i)
-    executors_.push_back(backend::make_executor(view(), executor));
+  executors_ = backend::make_replicas(view(), executor);
   for (const auto& [name, value] : executors_.front()->report()) {
     if (name != bench::kBytesReadName) log::info("{}: {}", name, value);  // of a step: none has run
   }
@@ -270,7 +273,8 @@ void LoadedModel::log_plan(const ServeOptions& options) const {
   log::info("model {}: {} layers, hidden {}, {} experts top {}, {:.2f} M parameters, {:.2f} M active",
             dir_.string(), shape.layers, shape.hidden, shape.experts, shape.experts_per_token,
             static_cast<double>(parameters.total) / 1e6, static_cast<double>(parameters.active) / 1e6);
-  const int32_t ranks = options.tensor_parallel;
+  const model::ParallelLayout layout = layout_of(options);
+  const int32_t ranks = layout.ranks();
   log::info("memory: weights {:.3f} GB{}, KV cache {:.3f} GB{} = {} tokens of {} bytes in blocks of {}",
             static_cast<double>(checkpoint_ ? checkpoint_->total_bytes()
                                             : model::total(model::weight_bytes(shape))) /
@@ -284,10 +288,10 @@ void LoadedModel::log_plan(const ServeOptions& options) const {
         "that one is busy",
         options.data_parallel, plan_.kv_tokens);
   }
-  const model::ParallelLayout layout = layout_of(options);
+  if (layout.dp > 1) log::info("the replicas share the experts and step together");
   if (ranks > 1) {
     for (const model::RankShare& share : model::plan_memory({.shape = shape, .layout = layout}).ranks)
-      log::info("{}", model::to_text(share, ranks));
+      log::info("{}", model::to_text(share, layout));
   }
   log::info("context {} tokens, {} sequences at once, {} rows a step, prefix caching {}",
             plan_.context_tokens_max, plan_.running_max, plan_.step_rows_max,

@@ -137,7 +137,7 @@ void append_plan(std::string& out, const Report& report) {
                          human_bytes(plan.rank_weights[role]));
   }
   for (const RankShare& share : plan.ranks)
-    if (plan.ranks.size() > 1) out += fmt::format("  {}\n", to_text(share, options.layout.ranks()));
+    if (plan.ranks.size() > 1) out += fmt::format("  {}\n", to_text(share, options.layout));
   line("KV", fmt::format("{} bytes a token, {} a block of {} tokens", plan.kv_token_bytes,
                          human_bytes(plan.kv_block_bytes), options.block_tokens));
   if (options.device_bytes == 0) {
@@ -176,6 +176,7 @@ Json json_of(const std::vector<RankShare>& ranks) {
   Json out = Json::array();
   for (const RankShare& share : ranks) {
     out.push_back(Json::object({{"rank", share.rank},
+                                {"replica", share.replica},
                                 {"q_heads", json_of(share.q_heads)},
                                 {"kv_heads", json_of(share.kv_heads)},
                                 {"experts", json_of(share.experts)},

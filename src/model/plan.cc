@@ -61,12 +61,13 @@ std::string human_bytes(uint64_t bytes) {
   return fmt::format("{} B", bytes);
 }
 
-std::string to_text(const RankShare& share, int32_t ranks) {
+std::string to_text(const RankShare& share, const ParallelLayout& layout) {
   const auto of = [](std::string_view one, std::string_view many, const Range& range) {
     return range.size() == 1 ? fmt::format("{} {}", one, range.begin)
                              : fmt::format("{} {}-{}", many, range.begin, range.end - 1);
   };
-  return fmt::format("rank {} of {}: {}, {}, {}, {} of each, {}; weights {}", share.rank, ranks,
+  return fmt::format("rank {} of {}: {}{}, {}, {}, {} of each, {}; weights {}", share.rank, layout.ranks(),
+                     layout.dp > 1 ? fmt::format("replica {}, ", share.replica) : "",
                      of("query head", "query heads", share.q_heads),
                      of("KV head", "KV heads", share.kv_heads), of("expert", "experts", share.experts),
                      of("column", "columns", share.expert_width), of("id", "ids", share.vocab_rows),
@@ -104,7 +105,7 @@ MemoryPlan plan_memory(const PlanRequest& request) {
   const auto table = tensor_table(shape);
   for (int32_t rank = 0; rank < request.layout.ranks(); ++rank) {
     const BytesByRole bytes = rank_bytes(table, shape, request.layout, rank);
-    plan.ranks.push_back({rank, q_heads_of(shape, request.layout, rank),
+    plan.ranks.push_back({rank, rank / request.layout.tp, q_heads_of(shape, request.layout, rank),
                           kv_heads_of(shape, request.layout, rank), experts_of(shape, request.layout, rank),
                           expert_width_of(shape, request.layout, rank),
                           vocab_rows_of(shape, request.layout, rank), total(bytes)});

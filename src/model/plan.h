@@ -44,12 +44,13 @@ struct PlanRequest {
 // What one rank holds.
 struct RankShare {
   int32_t rank = 0;
+  int32_t replica = 0;
   Range q_heads = {}, kv_heads = {}, experts = {}, expert_width = {}, vocab_rows = {};
   uint64_t weight_bytes = 0;
 };
 // "rank 1 of 4: query heads 12-23, KV heads 2-3, experts 0-255, columns 384-767 of each, ids 50016-100031;
-// weights 57.66 GB"
-std::string to_text(const RankShare& share, int32_t ranks);
+// weights 57.66 GB"; with several replicas after the colon "replica 0, ".
+std::string to_text(const RankShare& share, const ParallelLayout& layout);
 
 struct MemoryPlan {
   std::vector<RankShare> ranks;

@@ -59,23 +59,28 @@ std::string refusal_of(const ModelShape& shape, const ParallelLayout& layout) {
 }
 
 // " Nearest that works: tensor parallel size 4, or 8.", the same otherwise; with expert parallelism over all
-// ranks it stays so.
+// ranks it stays so. Where no tensor parallel size does, the nearest data parallel sizes.
 std::string nearest_that_work(const ModelShape& shape, const ParallelLayout& layout) {
   const bool all_ranks = layout.ep > 1 && layout.ep == layout.ranks();
-  const auto works = [&](int32_t tp) {
-    ParallelLayout other = layout;
-    other.tp = tp;
-    if (all_ranks) other.ep = other.ranks();
-    return refusal_of(shape, other).empty();
+  const auto nearest = [&](std::string_view name, int32_t ParallelLayout::*size) -> std::string {
+    const auto works = [&](int32_t value) {
+      ParallelLayout other = layout;
+      other.*size = value;
+      if (all_ranks) other.ep = other.ranks();
+      return refusal_of(shape, other).empty();
+    };
+    constexpr int32_t kFarthest = 1024;
+    int32_t below = layout.*size - 1, above = layout.*size + 1;
+    while (below > 0 && !works(below)) --below;
+    while (above <= kFarthest && !works(above)) ++above;
+    if (below < 1 && above > kFarthest) return {};
+    if (below < 1) return fmt::format(" Nearest that works: {} {}.", name, above);
+    if (above > kFarthest) return fmt::format(" Nearest that works: {} {}.", name, below);
+    return fmt::format(" Nearest that work: {} {}, or {}.", name, below, above);
   };
-  constexpr int32_t kFarthest = 1024;
-  int32_t below = layout.tp - 1, above = layout.tp + 1;
-  while (below > 0 && !works(below)) --below;
-  while (above <= kFarthest && !works(above)) ++above;
-  if (below < 1 && above > kFarthest) return {};
-  if (below < 1) return fmt::format(" Nearest that works: tensor parallel size {}.", above);
-  if (above > kFarthest) return fmt::format(" Nearest that works: tensor parallel size {}.", below);
-  return fmt::format(" Nearest that work: tensor parallel size {}, or {}.", below, above);
+  const std::string by_tensor = nearest("tensor parallel size", &ParallelLayout::tp);
+  if (!by_tensor.empty() || !all_ranks) return by_tensor;
+  return nearest("data parallel size", &ParallelLayout::dp);
 }
 
 // The part of a weight (not of its scales) that a rank holds.

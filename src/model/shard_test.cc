@@ -173,6 +173,8 @@ TEST(Shard, ImpossibleLayoutsAreRefusedByReason) {
   EXPECT_THAT(error({.tp = 0}), HasSubstr("at least 1"));
   EXPECT_THAT(error({.tp = 4, .ep = 3}), HasSubstr("Expert parallel size 3 does not divide"));
   EXPECT_THAT(error({.dp = 512, .ep = 512}), HasSubstr("more than num_local_experts"));
+  EXPECT_THAT(error({.dp = 512, .ep = 512}), HasSubstr("Nearest that works: data parallel size 256."));
+  EXPECT_THAT(error({.tp = 8, .dp = 64, .ep = 512}), HasSubstr("Nearest that works: tensor parallel size 4."));
   EXPECT_EQ(error({.tp = 16}), "") << "two ranks a KV head";
 }
 

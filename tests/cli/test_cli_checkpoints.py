@@ -42,6 +42,7 @@ def test_inspect_plans_a_layout():
     experts = report_of("tiny", "-dp", "2", "--enable-expert-parallel")["memory"]
     assert experts["expert_parallel_size"] == 2
     assert experts["rank_weight_bytes_by_role"]["experts"] == one["rank_weight_bytes_by_role"]["experts"] // 2
+    assert [(rank["replica"], rank["experts"]) for rank in experts["ranks"]] == [(0, [0, 4]), (1, [4, 8])]
     half = report_of("tiny", "--kv-cache-dtype", "fp8", "--block-size", "32")["memory"]
     assert half["kv_token_bytes"] == one["kv_token_bytes"] // 2 and half["block_tokens"] == 32
 

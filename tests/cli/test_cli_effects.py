@@ -57,7 +57,9 @@ def test_an_fp8_cache_is_refused_by_name(kind):
 @pytest.mark.parametrize("words, says", [
     (["--tensor-parallel-size", "2"], "rank 1 of 2: query heads 4-7, KV heads 2-3, experts 0-7, columns 256-511 of each, ids 1024-2047; weights 8.96 MB"),
     (["--tensor-parallel-size", "2", "--enable-expert-parallel"], "KV heads 2-3, experts 4-7, columns 0-511 of each"),
-    (["--data-parallel-size", "2", "--kv-cache-memory-bytes", "64M"], "2 replicas, each with 4096 tokens of KV cache")])
+    (["--data-parallel-size", "2", "--kv-cache-memory-bytes", "64M"], "2 replicas, each with 4096 tokens of KV cache"),
+    (["-dp", "2", "--enable-expert-parallel"], "rank 1 of 2: replica 1, query heads 0-7, KV heads 0-3, experts 4-7, columns 0-511 of each"),
+    (["-dp", "2", "-tp", "2", "-ep"], "rank 3 of 4: replica 1, query heads 4-7, KV heads 2-3, experts 6-7, columns 0-511 of each")])
 def test_layouts_are_printed_and_answer(words, says):
     with Server("tiny", *words) as server:
         assert server.complete(max_tokens=1).status_code == 200
@@ -67,6 +69,9 @@ def test_layouts_are_printed_and_answer(words, says):
 @pytest.mark.parametrize("words, says", [
     (["-tp", "3"], ["3 does not divide num_attention_heads, which is 8", "size 2, or 4"]),
     (["-tp", "16"], ["16 does not divide", "size 8"]),
+    (["-dp", "16", "-ep"], ["16 is more than num_local_experts, which is 8", "data parallel size 8"]),
+    (["-dp", "4", "-tp", "4", "-ep"], ["16 is more than num_local_experts, which is 8", "tensor parallel size 2"]),
+    (["-dp", "2", "-ep", "--backend", "ref"], ["--enable-expert-parallel", "all experts"]),
     (["-tp", "4", "--backend", "ref"], ["--tensor-parallel-size 4", "one rank"])])
 def test_layouts_that_cannot_be_had_name_those_that_can(words, says):
     done = run("serve", "tiny", *words)

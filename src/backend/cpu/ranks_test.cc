@@ -194,7 +194,7 @@ std::vector<float> random_answers(executor::Executor& executor, uint32_t seed) {
   };
   std::vector<float> seen;
   std::vector<Running> running(2);
-  for (int32_t step = 0; step < 16; ++step) {
+  for (int32_t step = 0; step < 12; ++step) {
     StepBatch batch;
     for (int32_t slot = 0; slot < 2; ++slot) {
       Running& sequence = running[static_cast<size_t>(slot)];
@@ -204,9 +204,9 @@ std::vector<float> random_answers(executor::Executor& executor, uint32_t seed) {
       }
       if (below(4) == 0) continue;  // it has no rows in this step
       if (sequence.left == 0) {
-        sequence.prompt = 1 + below(90);
+        sequence.prompt = 1 + below(40);
         for (int32_t i = 0; i < sequence.prompt; ++i) sequence.tokens.push_back(below(kVocab));
-        sequence.left = 1 + below(6);
+        sequence.left = 1 + below(4);
         executor::SampleSpec spec;
         spec.temperature = below(2) == 0 ? 0.0f : 1.0f;
         spec.seed = seed;
@@ -217,7 +217,7 @@ std::vector<float> random_answers(executor::Executor& executor, uint32_t seed) {
       rows.slot = slot;
       rows.row_begin = static_cast<int32_t>(batch.row_tokens.size());
       const auto known = static_cast<int32_t>(sequence.tokens.size());
-      rows.row_count = std::min(1 + below(60), known - sequence.computed);
+      rows.row_count = std::min(1 + below(30), known - sequence.computed);
       rows.first_position = sequence.computed;
       rows.block_begin = static_cast<int32_t>(batch.block_table.size());
       sequence.computed += rows.row_count;
