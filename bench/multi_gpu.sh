@@ -1,5 +1,5 @@
 #!/bin/bash
-# Checks and times tensor parallelism on all GPUs of this machine, in one call. Builds nothing.
+# Checks and times tensor, data and expert parallelism on all GPUs of this machine, in one call. Builds nothing.
 #
 #   bench/multi_gpu.sh BIN OUT COMMIT [LAYERS]
 #
@@ -58,14 +58,22 @@ parsers=(--tool-call-parser minimax_m2 --reasoning-parser minimax_m2 --enable-au
 serve tp1 models/tiny-m2 "${parsers[@]}"
 check texts_tp1 60 python3 bench/same_texts.py --url "$url" --out "$work/tp1.json"
 stop
-for tp in 2 4 8; do
-  devices=$(for r in $(seq 0 $((tp - 1))); do echo $((r % gpus)); done)
+same() {  # tensor parallel size, data parallel size, more arguments of serve...
+  local name=tp$1_dp$2 flag
+  for flag in "${@:3}"; do [ "$flag" = --enable-expert-parallel ] && name+=_ep; done
+  devices=$(for r in $(seq 0 $(($1 * $2 - 1))); do echo $((r % gpus)); done)
   # shellcheck disable=SC2086
-  serve tp$tp models/tiny-m2 "${parsers[@]}" --tensor-parallel-size $tp --devices $devices
-  check texts_tp$tp 100 python3 bench/same_texts.py --url "$url" --out "$work/tp$tp.json"
+  serve "$name" models/tiny-m2 "${parsers[@]}" --tensor-parallel-size "$1" --data-parallel-size "$2" --devices $devices "${@:3}"
+  check "texts_$name" 60 python3 bench/same_texts.py --url "$url" --out "$work/$name.json"
   stop
-  check same_tp$tp 10 python3 bench/same_texts.py --compare "$work/tp1.json" "$work/tp$tp.json"
-  cat "$out/same_tp$tp.log"
+  check "same_$name" 10 python3 bench/same_texts.py --compare "$work/tp1.json" "$work/$name.json"
+  cat "$out/same_$name.log"
+}
+for tp in 2 4 8; do same $tp 1; done
+same 1 2
+for layout in "2 1" "1 2" "1 4" "2 2" "1 8"; do
+  # shellcheck disable=SC2086
+  same $layout --enable-expert-parallel
 done
 
 if [ $ranks -gt 1 ]; then
@@ -81,6 +89,10 @@ fi
 fit=$(((gib - 26) * ranks * 10 / 35))
 layers=${4:-$((fit < 62 ? fit : 62))}
 check bench 150 "$bin/gpu_bench" "m2:$layers" w8a8 "$commit" "$out/bench.jsonl" --ranks $ranks
+if [ $ranks -gt 1 ]; then
+  # Each replica holds all of the attention and the embeddings, a sixth of a layer's bytes or less.
+  check bench_ep 150 "$bin/gpu_bench" "m2:$((layers * 4 / 5))" w8a8 "$commit" "$out/bench.jsonl" --replicas $ranks
+fi
 python3 tools/gpu_table.py "$out/bench.jsonl" | tee "$out/summary.txt"
 
 # The guide's workload over HTTP, on as many layers. The tokenizer is tiny-m2's: prompts and draws are over its ids.

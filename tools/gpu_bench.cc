@@ -127,7 +127,7 @@ Subject make_subject(const model::ModelView& model, CudaOptions options,
   for (int32_t i = 0; i < layout.dp && !alone; ++i) {
     each[static_cast<size_t>(i)].shard.rank = i * layout.tp;
     each[static_cast<size_t>(i)].peers =
-        backend::cuda::make_peers(model.shape, each[static_cast<size_t>(i)], devices);
+        backend::cuda::make_peers(model.shape, each[static_cast<size_t>(i)], devices, i);
   }
   if (layout.dp > 1) {
     subject.replicas = executor::make_lockstep(layout.dp, make);

@@ -1,6 +1,7 @@
 #include "backend/factory.h"
 
 #include <algorithm>
+#include <future>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -49,6 +50,15 @@ static void fill_common(Options& to, const model::ModelShape& shape, const Execu
   to.logprobs_max = from.logprobs_max;
 }
 
+// Of the replicas that share the experts; otherwise of one.
+static model::ParallelLayout layout_of(const ExecutorOptions& options) {
+  model::ParallelLayout layout{.tp = options.tensor_parallel};
+  if (!options.expert_parallel) return layout;
+  layout.dp = options.replicas;
+  layout.ep = layout.ranks();
+  return layout;
+}
+
 #ifdef MINIMAX_CUDA
 static cuda::CudaOptions cuda_options(const model::ModelShape& shape, const ExecutorOptions& options) {
   if (!options.isa.empty())
@@ -59,7 +69,7 @@ static cuda::CudaOptions cuda_options(const model::ModelShape& shape, const Exec
   if (options.arithmetic.empty() && shape.fp8_block_cols != 0) own.arithmetic = Arithmetic::kW8a8;
   own.threads = options.threads > 0 ? options.threads : cpu::ThreadPool::available_threads();
   own.graphs = options.graphs;
-  own.shard.layout.tp = options.tensor_parallel;
+  own.shard.layout = layout_of(options);
   own.shard.rank = std::max(options.rank_alone, 0);
   model::check_layout(shape, own.shard.layout);
   if (options.rank_alone >= options.tensor_parallel)
@@ -68,9 +78,10 @@ static cuda::CudaOptions cuda_options(const model::ModelShape& shape, const Exec
   return own;
 }
 
-// One for each rank that is run.
+// One for each rank that is run, of all replicas.
 static std::vector<int32_t> devices_of(const ExecutorOptions& options) {
-  const auto count = static_cast<size_t>(options.rank_alone >= 0 ? 1 : options.tensor_parallel);
+  const auto count =
+      static_cast<size_t>(options.rank_alone >= 0 ? 1 : options.tensor_parallel * options.replicas);
   std::vector<int32_t> devices = options.devices;
   for (auto next = static_cast<int32_t>(devices.size()); devices.size() < count && options.devices.empty();
        ++next)
@@ -80,22 +91,46 @@ static std::vector<int32_t> devices_of(const ExecutorOptions& options) {
   return devices;
 }
 
-static std::unique_ptr<executor::Executor> make_cuda(const model::ModelView& model,
-                                                     const ExecutorOptions& options) {
+static std::unique_ptr<executor::Executor> make_cuda_ranks(const model::ModelView& model,
+                                                           const cuda::CudaOptions& options) {
+  if (!options.peers) return std::make_unique<cuda::CudaExecutor>(model, options);
+  return std::make_unique<executor::Group>(options.peers->ranks(), [&](int32_t rank) {
+    cuda::CudaOptions of_rank = options;
+    of_rank.shard.rank += rank;
+    return std::make_unique<cuda::CudaExecutor>(model, of_rank);
+  });
+}
+
+// make(replica) for all at once, since each loads its weights. Throws the first Error of one when all have ended.
+template <typename Make>
+static std::vector<std::unique_ptr<executor::Executor>> make_at_once(int32_t replicas, const Make& make) {
+  std::vector<std::future<std::unique_ptr<executor::Executor>>> made;
+  for (int32_t i = 0; i < replicas; ++i) made.push_back(std::async(std::launch::async, make, i));
+  std::vector<std::unique_ptr<executor::Executor>> out;
+  for (auto& replica : made) out.push_back(replica.get());
+  return out;
+}
+
+static std::vector<std::unique_ptr<executor::Executor>> make_cuda(const model::ModelView& model,
+                                                                  const ExecutorOptions& options) {
   cuda::CudaOptions own = cuda_options(model.shape, options);
   const std::vector<int32_t> devices = devices_of(options);
+  const int32_t tp = own.shard.layout.tp;
+  const bool alone = options.rank_alone >= 0;
   const model::ModelShape shape = model::shape_of_rank(model.shape, own.shard.layout, own.shard.rank);
   own.block_count =
       block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens, own.fp8_kv));
-  own.device = devices.front();
-  if (devices.size() == 1) return std::make_unique<cuda::CudaExecutor>(model, own);
   own.threads = std::max(1, own.threads / static_cast<int32_t>(devices.size()));
-  own.peers = cuda::make_peers(model.shape, own, devices);
-  return std::make_unique<executor::Group>(own.peers->ranks(), [&](int32_t rank) {
-    cuda::CudaOptions of_rank = own;
-    of_rank.shard.rank = rank;
-    return std::make_unique<cuda::CudaExecutor>(model, of_rank);
-  });
+  if (!alone) own.world = cuda::make_world(model.shape, own, devices);
+  std::vector<cuda::CudaOptions> each(static_cast<size_t>(options.replicas), own);
+  for (int32_t i = 0; i < options.replicas; ++i) {
+    cuda::CudaOptions& replica = each[static_cast<size_t>(i)];
+    replica.device = devices[static_cast<size_t>(alone ? 0 : i * tp)];
+    if (own.world) replica.shard.rank = i * tp;
+    if (!alone) replica.peers = cuda::make_peers(model.shape, replica, devices, i);
+  }
+  const auto make = [&](int32_t i) { return make_cuda_ranks(model, each[static_cast<size_t>(i)]); };
+  return own.world ? executor::make_lockstep(options.replicas, make) : make_at_once(options.replicas, make);
 }
 
 int64_t device_kv_bytes(const model::ModelShape& shape, const ExecutorOptions& options, double utilisation) {
@@ -125,7 +160,8 @@ int64_t device_kv_bytes(const model::ModelShape& shape, const ExecutorOptions& o
 constexpr std::string_view kNoCuda =
     "back-end: this program was built without CUDA (cmake --preset cuda builds it)";
 
-static std::unique_ptr<executor::Executor> make_cuda(const model::ModelView&, const ExecutorOptions&) {
+static std::vector<std::unique_ptr<executor::Executor>> make_cuda(const model::ModelView&,
+                                                                  const ExecutorOptions&) {
   throw Error("{}", kNoCuda);
 }
 
@@ -134,17 +170,8 @@ int64_t device_kv_bytes(const model::ModelShape&, const ExecutorOptions&, double
 }
 #endif
 
-// Of the replicas that share the experts; otherwise of one.
-static model::ParallelLayout cpu_layout(const ExecutorOptions& options) {
-  model::ParallelLayout layout{.tp = options.tensor_parallel};
-  if (!options.expert_parallel) return layout;
-  layout.dp = options.replicas;
-  layout.ep = layout.ranks();
-  return layout;
-}
-
 static cpu::CpuOptions cpu_options(const model::ModelView& model, const ExecutorOptions& options) {
-  const model::ParallelLayout layout = cpu_layout(options);
+  const model::ParallelLayout layout = layout_of(options);
   model::check_layout(model.shape, layout);
   const int32_t hosts = options.hosts == nullptr ? 1 : options.hosts->count();
   if (layout.tp % hosts != 0) throw Error("{} ranks cannot be spread evenly over {} hosts", layout.tp, hosts);
@@ -207,14 +234,18 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
         block_count(options.kv_bytes, ref::KvCache::bytes_of_block(model.shape, options.block_tokens));
     return std::make_unique<ref::RefExecutor>(model, own);
   }
-  if (options.name == "cuda") return make_cuda(model, options);
+  if (options.name == "cuda") {
+    CHECK_EQ(options.replicas, 1);
+    return std::move(make_cuda(model, options).front());
+  }
   throw Error("back-end: expected cpu, cuda or ref, found \"{}\"", options.name);
 }
 
 std::vector<std::unique_ptr<executor::Executor>> make_replicas(const model::ModelView& model,
                                                                const ExecutorOptions& options) {
+  check_options(model, options);
+  if (options.name == "cuda") return make_cuda(model, options);
   if (options.replicas > 1 && options.expert_parallel) {
-    check_options(model, options);
     if (options.name != "cpu")
       throw Error("back-end {}: data parallel replicas share no experts there", options.name);
     if (options.hosts != nullptr) throw Error("data parallel replicas are of one host");

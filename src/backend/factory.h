@@ -26,13 +26,13 @@ struct ExecutorOptions {
   int32_t logprobs_max = 20;     // --max-logprobs; -1: the whole vocabulary
   int32_t tensor_parallel = 1;   // ranks: cpu, cuda
   int32_t replicas = 1;          // cpu: that share the cores of this process
-  bool expert_parallel = false;  // cpu: whole experts on each rank, those of all replicas
+  bool expert_parallel = false;  // whole experts on each rank, spread over those of all replicas
   // cpu: over which the ranks are spread, as many on each; this host's executor is made. Borrowed; nullptr:
   // one.
   comm::Hosts* hosts = nullptr;
   // cuda.
   int32_t rank_alone = -1;       // --rank-proxy: this rank alone, without the others; -1: all
-  std::vector<int32_t> devices;  // --devices: of each rank; empty: 0, 1, 2, ...
+  std::vector<int32_t> devices;  // --devices: of each rank, replica after replica; empty: 0, 1, 2, ...
   bool graphs = true;            // not --enforce-eager
 };
 
@@ -42,7 +42,7 @@ int64_t device_kv_bytes(const model::ModelShape& shape, const ExecutorOptions& o
 
 // The view (and the mapped checkpoint behind it) must outlive the executor. A view without data
 // (model::DescribedModel) is for cuda alone. Throws Error for what cannot be had. REQUIRES: with
-// expert_parallel one replica.
+// expert_parallel, and with cuda, one replica.
 std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
                                                   const ExecutorOptions& options);
 

@@ -207,19 +207,17 @@ void parallel_part(const Args& args, const Environment& environment, ServeOption
   integer(args, "--tensor-parallel-size", 1, kRanksMax, out.tensor_parallel);
   constexpr int64_t kReplicasMax = 64;
   integer(args, "--data-parallel-size", 1, kReplicasMax, out.data_parallel);
-  if (cuda && out.data_parallel > 1)
-    throw UsageError("--data-parallel-size {}: the CUDA back-end runs one replica so far", out.data_parallel);
   if (out.backend == "ref" && out.tensor_parallel > 1)
     throw UsageError("--tensor-parallel-size {}: the reference back-end runs one rank", out.tensor_parallel);
   out.expert_parallel =
       args.on("--enable-expert-parallel") && (out.tensor_parallel > 1 || out.data_parallel > 1);
   if (out.backend == "ref" && out.expert_parallel)
     throw UsageError("--enable-expert-parallel: each replica of the reference back-end has all experts");
-  if (cuda && out.expert_parallel)
-    throw UsageError("--enable-expert-parallel: the CUDA back-end slices every expert over its ranks so far");
   if (args.has("--rank-proxy")) {
     integer(args, "--rank-proxy", 0, kRanksMax, out.rank_alone);
     if (!cuda) throw UsageError("--rank-proxy is for --backend cuda");
+    if (out.data_parallel > 1)
+      throw UsageError("--rank-proxy with --data-parallel-size {}: it is of one replica", out.data_parallel);
     if (out.rank_alone >= out.tensor_parallel)
       throw UsageError("--rank-proxy {}: --tensor-parallel-size is {}", out.rank_alone, out.tensor_parallel);
   }

@@ -180,7 +180,8 @@ void LoadedModel::make_executors(const ServeOptions& options, comm::Hosts* hosts
   if (hosts != nullptr) check_same(facts(options), *hosts);
   log_plan(options);
   backend::ExecutorOptions executor = executor_options(options, tokenizer_.size());
-  executor.kv_bytes = plan_.kv_bytes / options.data_parallel;
+  // The plan's KV cache is a rank's on GPUs, and that of a host's ranks and replicas on the CPU.
+  executor.kv_bytes = options.backend == "cuda" ? plan_.kv_bytes : plan_.kv_bytes / options.data_parallel;
   executor.context_tokens_max = plan_.context_tokens_max;
   executor.hosts = hosts;
   executors_ = backend::make_replicas(view(), executor);
@@ -218,7 +219,6 @@ std::string LoadedModel::facts(const ServeOptions& options) const {
 static std::vector<api::RankBytes> rank_bytes(const ServeOptions& options, const LoadedModel& loaded) {
   const model::MemoryPlan memory =
       model::plan_memory({.shape = loaded.config().shape, .layout = layout_of(options)});
-  // The plan's KV cache is a rank's on GPUs, and that of a host's ranks and replicas on the CPU.
   const int64_t sharers =
       options.backend == "cuda" ? 1 : options.tensor_parallel / options.hosts * options.data_parallel;
   std::vector<api::RankBytes> out;
@@ -280,7 +280,7 @@ void LoadedModel::log_plan(const ServeOptions& options) const {
                                             : model::total(model::weight_bytes(shape))) /
                 1e9,
             ranks > 1 ? fmt::format(" over {} ranks", ranks) : "", static_cast<double>(plan_.kv_bytes) / 1e9,
-            ranks > 1 && options.backend == "cuda" ? " a rank" : "", plan_.kv_tokens, plan_.kv_token_bytes,
+            options.backend == "cuda" && ranks * options.data_parallel > 1 ? " a rank" : "", plan_.kv_tokens, plan_.kv_token_bytes,
             options.block_tokens);
   if (options.data_parallel > 1) {
     log::info(

@@ -170,13 +170,11 @@ static int32_t most_on_a_device(const std::vector<int32_t>& devices) {
 }
 
 std::shared_ptr<PeerGroup> make_peers(const model::ModelShape& whole, const CudaOptions& options,
-                                      const std::vector<int32_t>& devices) {
-  const auto tp = static_cast<size_t>(options.shard.layout.tp);
+                                      const std::vector<int32_t>& devices, int32_t replica) {
+  const int32_t tp = options.shard.layout.tp, first = replica * tp;
   if (tp == 1) return nullptr;
-  const size_t first = static_cast<size_t>(options.shard.rank) / tp * tp;
-  CHECK_LE(first + tp, devices.size());
-  const auto begin = devices.begin() + static_cast<std::ptrdiff_t>(first);
-  const std::vector<int32_t> own(begin, begin + static_cast<std::ptrdiff_t>(tp));
+  CHECK_LE(static_cast<size_t>(first + tp), devices.size());
+  const std::vector<int32_t> own(devices.begin() + first, devices.begin() + first + tp);
   return std::make_shared<PeerGroup>(own, peer_sizes(whole, options), kPeerWaitSeconds,
                                      most_on_a_device(devices));
 }

@@ -262,7 +262,7 @@ std::vector<std::unique_ptr<executor::Executor>> sharing_replicas(const model::M
   for (int32_t replica = 0; replica < dp; ++replica) {
     CudaOptions& own = each[static_cast<size_t>(replica)];
     own.shard.rank = replica * tp;
-    own.peers = make_peers(model.shape, own, devices);
+    own.peers = make_peers(model.shape, own, devices, replica);
   }
   const auto make = [&](int32_t replica) { return replica_of(model, each[static_cast<size_t>(replica)]); };
   if (dp > 1) return executor::make_lockstep(dp, make);
