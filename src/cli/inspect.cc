@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "cli/kv_dtype.h"
 #include "cli/model_location.h"
 #include "cli/verbs.h"
 
@@ -41,7 +42,6 @@ int run_inspect(const Words& words, const Environment& environment) {
   const Args args = parse_args(kVerb, words);
   if (print_help(kVerb, args)) return 0;
   if (args.positionals().empty()) throw UsageError("which model? Give a directory, a hub name, or tiny");
-  constexpr std::string_view kKvDtypes[] = {"auto", "bfloat16", "fp8"};
   model::InspectOptions options;
   options.layout.tp = static_cast<int32_t>(args.integer("--tensor-parallel-size", 1, 1024).value_or(1));
   options.layout.dp = static_cast<int32_t>(args.integer("--data-parallel-size", 1, 1024).value_or(1));
@@ -50,7 +50,7 @@ int run_inspect(const Words& words, const Environment& environment) {
   options.utilisation = args.number("--gpu-memory-utilization", 0.01, 1).value_or(options.utilisation);
   options.reserve_bytes = static_cast<uint64_t>(args.integer("--reserve", 0, INT64_MAX).value_or(0));
   options.block_tokens = static_cast<int32_t>(args.integer("--block-size", 1, 1024).value_or(16));
-  options.kv_element_bytes = args.choice("--kv-cache-dtype", kKvDtypes).value_or("auto") == "fp8" ? 1 : 2;
+  options.kv_dtype = kv_dtype_of(args);
   options.json = args.on("--json");
   const std::string report = model::inspect(
       locate_model(args.positionals().front(), args.text("--revision").value_or("main"), "", environment),

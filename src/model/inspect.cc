@@ -258,7 +258,7 @@ std::string inspect(const fs::path& model_dir, const InspectOptions& options) {
   report.options = options;
   report.plan = plan_memory({.shape = shape,
                              .layout = options.layout,
-                             .kv_element_bytes = options.kv_element_bytes,
+                             .kv_dtype = options.kv_dtype,
                              .block_tokens = options.block_tokens,
                              .device_bytes = options.device_bytes,
                              .utilisation = options.utilisation,

@@ -12,7 +12,7 @@ namespace minimax::model {
 
 struct InspectOptions {
   ParallelLayout layout = {};
-  int32_t kv_element_bytes = 2;
+  KvDtype kv_dtype = KvDtype::kBf16;
   int32_t block_tokens = 16;
   uint64_t device_bytes = 0;  // 0: the plan says what is needed, not what fits
   double utilisation = 0.9;

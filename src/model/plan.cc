@@ -98,7 +98,6 @@ MemoryPlan plan_memory(const PlanRequest& request) {
   check_layout(shape, request.layout);
   if (!(request.utilisation > 0 && request.utilisation <= 1))
     throw Error("Memory utilisation must be above 0 and at most 1, found {}.", request.utilisation);
-  CHECK_GT(request.kv_element_bytes, 0);
   CHECK_GT(request.block_tokens, 0);
 
   MemoryPlan plan;
@@ -115,10 +114,9 @@ MemoryPlan plan_memory(const PlanRequest& request) {
     }
   }
   // K and V of the rank's heads, in every layer.
-  const auto kv_heads = static_cast<uint64_t>(kv_heads_of(shape, request.layout, 0).size());
-  plan.kv_token_bytes = 2 * static_cast<uint64_t>(shape.layers) * kv_heads *
-                        static_cast<uint64_t>(shape.head_dim) *
-                        static_cast<uint64_t>(request.kv_element_bytes);
+  ModelShape of_rank = shape;
+  of_rank.kv_heads = static_cast<int32_t>(kv_heads_of(shape, request.layout, 0).size());
+  plan.kv_token_bytes = static_cast<uint64_t>(kv_token_bytes(of_rank, request.kv_dtype));
   plan.kv_block_bytes = plan.kv_token_bytes * static_cast<uint64_t>(request.block_tokens);
   if (request.device_bytes == 0) return plan;
 

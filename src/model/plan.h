@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/kv_dtype.h"
 #include "model/shard.h"
 
 namespace minimax::model {
@@ -34,7 +35,7 @@ std::string human_bytes(uint64_t bytes);
 struct PlanRequest {
   ModelShape shape = {};
   ParallelLayout layout = {};
-  int32_t kv_element_bytes = 2;  // bf16; 1 for fp8
+  KvDtype kv_dtype = KvDtype::kBf16;
   int32_t block_tokens = 16;
   uint64_t device_bytes = 0;   // of one device; 0: unknown, nothing is said about what fits
   double utilisation = 0.9;    // the part of device_bytes that may be used
@@ -56,7 +57,7 @@ struct MemoryPlan {
   std::vector<RankShare> ranks;
   BytesByRole rank_weights = {};  // of the rank with the most weights
   uint64_t rank_weight_bytes = 0;
-  uint64_t kv_token_bytes = 0;  // of one token on one rank, all layers
+  uint64_t kv_token_bytes = 0;  // of one token on one rank, all layers, scales counted
   uint64_t kv_block_bytes = 0;
   // Only with device_bytes: what one replica can hold.
   int64_t missing_bytes = 0;  // above 0: the weights and the reserve alone do not fit, by so much a device

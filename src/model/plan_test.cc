@@ -38,12 +38,12 @@ TEST(Plan, OneTpFourRankHolds57Point7Gb) {
   EXPECT_NEAR(static_cast<double>(plan_of({.tp = 2}).rank_weight_bytes), 115 * kGb, 0.3 * kGb);
 }
 
-TEST(Plan, KvIs248KibATokenInBf16AndHalfInFp8) {
+TEST(Plan, KvIs248KibATokenInBf16AndHalfWithScalesInFp8) {
   EXPECT_EQ(plan_of({}).kv_token_bytes, 248u * 1024);
   PlanRequest request;
   request.shape = m2_shape();
-  request.kv_element_bytes = 1;
-  EXPECT_EQ(plan_memory(request).kv_token_bytes, 124u * 1024);
+  request.kv_dtype = KvDtype::kFp8;
+  EXPECT_EQ(plan_memory(request).kv_token_bytes, 124u * 1024 + 2 * 62 * 8 * 4);
   // More ranks than KV heads: each still holds one.
   EXPECT_EQ(plan_of({.tp = 16}).kv_token_bytes, 248u * 1024 / 8);
 }
