@@ -47,9 +47,10 @@ static Limits make_limits(const RefOptions& options, const model::ModelShape& sh
 RefExecutor::RefExecutor(const model::ModelView& model, const RefOptions& options, model::TapSink* sink)
     : model_(model),
       arithmetic_(options.arithmetic),
+      kv_dtype_(options.kv_dtype),
       limits_(make_limits(options, model.shape)),
       forward_(model, options.arithmetic, sink),
-      kv_(model.shape, options.block_tokens, options.block_count),
+      kv_(model.shape, options.block_tokens, options.block_count, options.kv_dtype),
       slots_(options.slot_count, options.vocab_size) {}
 
 executor::StepId RefExecutor::submit(const StepBatch& batch) {
@@ -149,11 +150,12 @@ void RefExecutor::score_prompt(const StepBatch& batch, const RowLogits& all) {
 }
 
 executor::Report RefExecutor::report() const {
-  const int64_t block_bytes = KvCache::bytes_of_block(model_.shape, limits_.block_tokens);
-  return {{"back-end", "ref"},
-          {"arithmetic", std::string(common::name_of(arithmetic_))},
-          {"KV blocks", fmt::format("{} of {} tokens, {} bytes", limits_.block_count, limits_.block_tokens,
-                                    block_bytes * limits_.block_count)}};
+  const int64_t block_bytes = KvCache::bytes_of_block(model_.shape, limits_.block_tokens, kv_dtype_);
+  return {
+      {"back-end", "ref"},
+      {"arithmetic", std::string(common::name_of(arithmetic_))},
+      {"KV blocks", fmt::format("{} of {} tokens in {}, {} bytes", limits_.block_count, limits_.block_tokens,
+                                model::name_of(kv_dtype_), block_bytes * limits_.block_count)}};
 }
 
 }  // namespace minimax::backend::ref

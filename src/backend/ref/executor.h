@@ -17,6 +17,7 @@ namespace minimax::backend::ref {
 struct RefOptions {
   common::Arithmetic arithmetic = common::Arithmetic::kBf16;
   int32_t block_tokens = 16;
+  common::KvDtype kv_dtype = common::KvDtype::kBf16;
   int32_t block_count = 0;  // KvCache::bytes_of_block each
   int32_t slot_count = 0;
   int32_t step_rows_max = 0;
@@ -49,6 +50,7 @@ class RefExecutor final : public executor::Executor {
 
   const model::ModelView& model_;
   common::Arithmetic arithmetic_;
+  common::KvDtype kv_dtype_;
   executor::Limits limits_;
   Forward forward_;
   KvCache kv_;

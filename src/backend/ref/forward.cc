@@ -11,32 +11,58 @@ using model::LayerView;
 using model::ModelShape;
 namespace taps = model::taps;
 
-KvCache::KvCache(const ModelShape& shape, int32_t block_tokens, int32_t block_count)
-    : block_tokens_(block_tokens),
-      block_floats_(static_cast<size_t>(block_tokens) * static_cast<size_t>(shape.kv_width())),
-      layer_floats_(block_floats_ * static_cast<size_t>(block_count)) {
+KvCache::KvCache(const ModelShape& shape, int32_t block_tokens, int32_t block_count, common::KvDtype dtype)
+    : dtype_(dtype),
+      block_tokens_(block_tokens),
+      block_count_(block_count),
+      block_values_(static_cast<size_t>(block_tokens) * static_cast<size_t>(shape.kv_width())),
+      block_scales_(static_cast<size_t>(block_tokens) * static_cast<size_t>(shape.kv_heads)) {
+  const auto make_side = [&](const char* what) {
+    Side side;
+    const int64_t values = static_cast<int64_t>(block_values_) * block_count;
+    if (dtype == common::KvDtype::kBf16) {
+      side.values = common::HostBuffer<float>(values, what);
+    } else {
+      side.codes = common::HostBuffer<uint8_t>(values, what);
+      side.scales = common::HostBuffer<float>(static_cast<int64_t>(block_scales_) * block_count, what);
+    }
+    return side;
+  };
   for (int32_t layer = 0; layer < shape.layers; ++layer) {
-    k_.emplace_back(static_cast<int64_t>(layer_floats_), "the K cache");
-    v_.emplace_back(static_cast<int64_t>(layer_floats_), "the V cache");
+    k_.push_back(make_side("the K cache"));
+    v_.push_back(make_side("the V cache"));
   }
 }
 
-int64_t KvCache::bytes_of_block(const ModelShape& shape, int32_t block_tokens) {
+int64_t KvCache::bytes_of_block(const ModelShape& shape, int32_t block_tokens, common::KvDtype dtype) {
+  if (dtype == common::KvDtype::kFp8) return model::kv_token_bytes(shape, dtype) * block_tokens;
   return int64_t{2} * static_cast<int64_t>(sizeof(float)) * shape.layers * shape.kv_width() * block_tokens;
 }
 
+Fp8Side KvCache::fp8_side(const Side& side) const {
+  const auto blocks = static_cast<size_t>(block_count_);
+  return {{side.codes.data(), block_values_ * blocks}, {side.scales.data(), block_scales_ * blocks}};
+}
+
 PagedKv KvCache::layer(int32_t layer) {
-  const auto n = static_cast<size_t>(layer);
-  return {{k_.at(n).data(), layer_floats_}, {v_.at(n).data(), layer_floats_}, block_tokens_};
+  const Side &k = k_.at(static_cast<size_t>(layer)), &v = v_.at(static_cast<size_t>(layer));
+  if (dtype_ == common::KvDtype::kFp8) return {{}, {}, block_tokens_, fp8_side(k), fp8_side(v)};
+  const size_t values = block_values_ * static_cast<size_t>(block_count_);
+  return {{k.values.data(), values}, {v.values.data(), values}, block_tokens_};
 }
 
 void KvCache::copy_block(BlockId src, BlockId dst) {
-  for (auto* side : {&k_, &v_}) {
-    for (const common::HostBuffer<float>& layer : *side) {
-      const size_t from = static_cast<size_t>(src) * block_floats_,
-                   to = static_cast<size_t>(dst) * block_floats_;
-      CHECK_LE(std::max(from, to) + block_floats_, layer_floats_);
-      std::copy_n(layer.data() + from, block_floats_, layer.data() + to);
+  CHECK_LT(std::max(src, dst), block_count_);
+  const auto copy = [&](auto* data, size_t block_size) {
+    if (data != nullptr)
+      std::copy_n(data + static_cast<size_t>(src) * block_size, block_size,
+                  data + static_cast<size_t>(dst) * block_size);
+  };
+  for (const auto* layers : {&k_, &v_}) {
+    for (const Side& side : *layers) {
+      copy(side.values.data(), block_values_);
+      copy(side.codes.data(), block_values_);
+      copy(side.scales.data(), block_scales_);
     }
   }
 }

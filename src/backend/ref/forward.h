@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/common/arithmetic.h"
+#include "backend/common/fp8_kv.h"
 #include "backend/common/host_buffer.h"
 #include "backend/ref/ops.h"
 #include "model/taps.h"
@@ -14,22 +15,34 @@
 
 namespace minimax::backend::ref {
 
-// K and V of all layers: [layer][block][block_tokens][kv_width] f32 holding bf16 values, zero at first. Pages
-// that no block was written to cost nothing.
+// K and V of all layers, zero at first: [layer][block][block_tokens][kv_width] f32 holding bf16 values; in
+// fp8 e4m3 codes of that shape, and [layer][block][block_tokens][kv_heads] f32 scales. Pages that no block
+// was written to cost nothing.
 class KvCache {
  public:
-  KvCache(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count);
+  KvCache(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count,
+          common::KvDtype dtype = common::KvDtype::kBf16);
 
-  static int64_t bytes_of_block(const model::ModelShape& shape, int32_t block_tokens);
+  static int64_t bytes_of_block(const model::ModelShape& shape, int32_t block_tokens,
+                                common::KvDtype dtype = common::KvDtype::kBf16);
 
   PagedKv layer(int32_t layer);
   void copy_block(executor::BlockId src, executor::BlockId dst);  // in every layer
 
  private:
+  // One layer's K or V: values, or codes and scales.
+  struct Side {
+    common::HostBuffer<float> values, scales;
+    common::HostBuffer<uint8_t> codes;
+  };
+  Fp8Side fp8_side(const Side& side) const;
+
+  common::KvDtype dtype_;
   int32_t block_tokens_;
-  size_t block_floats_;  // of one layer's K (or V) of one block
-  size_t layer_floats_;
-  std::vector<common::HostBuffer<float>> k_, v_;
+  int32_t block_count_;
+  size_t block_values_;  // of one layer's K (or V) of one block
+  size_t block_scales_;
+  std::vector<Side> k_, v_;
 };
 
 // Borrows the view, which must outlive it. `sink` may be nullptr; otherwise it sees every tap of every call.

@@ -186,5 +186,31 @@ TEST(KvCache, CopiesABlockInEveryLayer) {
   }
 }
 
+TEST(KvCache, CopiesCodesAndScalesOfABlockInFp8) {
+  const model::ModelShape& shape = small_model().shape;
+  KvCache kv(shape, 2, 3, common::KvDtype::kFp8);
+  const auto width = static_cast<size_t>(shape.kv_width());
+  const std::vector<executor::BlockId> first = {1}, second = {2};
+  std::vector<float> k(width), v(width);
+  for (size_t i = 0; i < width; ++i) k[i] = static_cast<float>(i), v[i] = -static_cast<float>(i % 7);
+  const std::vector<RowPlace> place = {{1, first}}, copied = {{1, second}};
+  const std::vector<float> q(static_cast<size_t>(shape.q_width()), 0.5f);
+  for (int32_t n = 0; n < shape.layers; ++n) write_kv(k, v, place, kv.layer(n));
+  kv.copy_block(1, 2);
+  for (int32_t n = 0; n < shape.layers; ++n) {
+    const auto attend = [&](const std::vector<RowPlace>& at) {
+      return attention(q, at, kv.layer(n), shape.q_heads, shape.kv_heads, shape.head_dim);
+    };
+    EXPECT_EQ(attend(copied), attend(place));
+    EXPECT_THAT(attend(copied), testing::Contains(testing::Ne(0.0f)));
+  }
+}
+
+TEST(KvCache, ABlockInFp8TakesAByteAValueAndAScaleAHead) {
+  const model::ModelShape& shape = small_model().shape;
+  EXPECT_EQ(KvCache::bytes_of_block(shape, 16, common::KvDtype::kFp8),
+            int64_t{16} * shape.layers * 2 * (shape.kv_width() + 4 * shape.kv_heads));
+}
+
 }  // namespace
 }  // namespace minimax::backend::ref

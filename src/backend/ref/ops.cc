@@ -164,17 +164,23 @@ std::vector<float> rope(std::span<const float> x, std::span<const int32_t> posit
   return out;
 }
 
-// Index of the first value of a position's K (or V).
-static size_t place_of(int32_t position, const RowPlace& place, const PagedKv& kv, size_t kv_width) {
+// Index of a position among all of the cache.
+static size_t place_of(int32_t position, const RowPlace& place, const PagedKv& kv) {
   const auto block_idx = static_cast<size_t>(position / kv.block_tokens);
   CHECK_LT(block_idx, place.table.size());
   const BlockId block = place.table[block_idx];
   CHECK_GE(block, 0);
-  const size_t at = (static_cast<size_t>(block) * static_cast<size_t>(kv.block_tokens) +
-                     static_cast<size_t>(position % kv.block_tokens)) *
-                    kv_width;
-  CHECK_LE(at + kv_width, kv.k.size());
-  return at;
+  return static_cast<size_t>(block) * static_cast<size_t>(kv.block_tokens) +
+         static_cast<size_t>(position % kv.block_tokens);
+}
+
+// One row's K (or V) [kv_width] at a place.
+static void write_fp8(std::span<const float> x, size_t place, const Fp8Side& side) {
+  CHECK_LE((place + 1) * x.size(), side.codes.size());
+  const size_t head_dim = side.codes.size() / side.scales.size(), heads = x.size() / head_dim;
+  const QuantisedRow row = quantise_e4m3(x, static_cast<int32_t>(head_dim));
+  for (size_t i = 0; i < x.size(); ++i) side.codes[place * x.size() + i] = float_to_e4m3(row.values[i]);
+  for (size_t head = 0; head < heads; ++head) side.scales[place * heads + head] = row.scales[head];
 }
 
 void write_kv(std::span<const float> k, std::span<const float> v, std::span<const RowPlace> places,
@@ -182,7 +188,13 @@ void write_kv(std::span<const float> k, std::span<const float> v, std::span<cons
   CHECK_EQ(k.size(), v.size());
   const size_t kv_width = places.empty() ? 0 : k.size() / places.size();
   for (size_t row = 0; row < places.size(); ++row) {
-    const size_t at = place_of(places[row].position, places[row], kv, kv_width);
+    const size_t place = place_of(places[row].position, places[row], kv), at = place * kv_width;
+    if (kv.fp8()) {
+      write_fp8(k.subspan(row * kv_width, kv_width), place, kv.k_fp8);
+      write_fp8(v.subspan(row * kv_width, kv_width), place, kv.v_fp8);
+      continue;
+    }
+    CHECK_LE(at + kv_width, kv.k.size());
     std::copy_n(k.begin() + static_cast<ptrdiff_t>(row * kv_width), kv_width,
                 kv.k.begin() + static_cast<ptrdiff_t>(at));
     std::copy_n(v.begin() + static_cast<ptrdiff_t>(row * kv_width), kv_width,
@@ -190,25 +202,36 @@ void write_kv(std::span<const float> k, std::span<const float> v, std::span<cons
   }
 }
 
-// One query head of one row. q [head_dim]; offset: of its KV head within a position.
-static void attend(std::span<const float> q, const RowPlace& place, const PagedKv& kv, size_t kv_width,
-                   size_t offset, std::span<float> out) {
+// K (or V) as stored: element i, and what a head of one position is to be multiplied by.
+static double value_at(std::span<const float> values, const Fp8Side& fp8, size_t i) {
+  return fp8.codes.empty() ? values[i] : e4m3_to_float(fp8.codes[i]);
+}
+static double scale_at(const Fp8Side& fp8, size_t head) {
+  return fp8.codes.empty() ? 1.0 : static_cast<double>(fp8.scales[head]);
+}
+
+// One query head of one row. q [head_dim].
+static void attend(std::span<const float> q, const RowPlace& place, const PagedKv& kv, size_t kv_heads,
+                   size_t kv_head, std::span<float> out) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size()));
   std::vector<double> weights(static_cast<size_t>(place.position) + 1);
+  const auto head_at = [&](size_t p) {
+    return place_of(static_cast<int32_t>(p), place, kv) * kv_heads + kv_head;
+  };
   for (size_t p = 0; p < weights.size(); ++p) {
-    const size_t at = place_of(static_cast<int32_t>(p), place, kv, kv_width) + offset;
+    const size_t at = head_at(p) * q.size();
     double sum = 0;
-    for (size_t i = 0; i < q.size(); ++i)
-      sum += static_cast<double>(q[i]) * static_cast<double>(kv.k[at + i]);
-    weights[p] = sum * scale;
+    for (size_t i = 0; i < q.size(); ++i) sum += static_cast<double>(q[i]) * value_at(kv.k, kv.k_fp8, at + i);
+    weights[p] = sum * scale_at(kv.k_fp8, head_at(p)) * scale;
   }
   const double largest = *std::max_element(weights.begin(), weights.end());
   double total = 0;
   for (double& weight : weights) total += weight = std::exp(weight - largest);
   std::vector<double> sums(q.size(), 0.0);
   for (size_t p = 0; p < weights.size(); ++p) {
-    const size_t at = place_of(static_cast<int32_t>(p), place, kv, kv_width) + offset;
-    for (size_t i = 0; i < q.size(); ++i) sums[i] += weights[p] * static_cast<double>(kv.v[at + i]);
+    const size_t at = head_at(p) * q.size();
+    const double weight = weights[p] * scale_at(kv.v_fp8, head_at(p));
+    for (size_t i = 0; i < q.size(); ++i) sums[i] += weight * value_at(kv.v, kv.v_fp8, at + i);
   }
   for (size_t i = 0; i < q.size(); ++i) out[i] = bf16(sums[i] / total);
 }
@@ -216,14 +239,15 @@ static void attend(std::span<const float> q, const RowPlace& place, const PagedK
 std::vector<float> attention(std::span<const float> q, std::span<const RowPlace> places, const PagedKv& kv,
                              int32_t q_heads, int32_t kv_heads, int32_t head_dim) {
   const auto dim = static_cast<size_t>(head_dim);
-  const size_t q_width = static_cast<size_t>(q_heads) * dim, kv_width = static_cast<size_t>(kv_heads) * dim;
+  const size_t q_width = static_cast<size_t>(q_heads) * dim;
   CHECK_EQ(q.size(), places.size() * q_width);
   std::vector<float> out(q.size());
   for (size_t row = 0; row < places.size(); ++row) {
     for (int32_t head = 0; head < q_heads; ++head) {
       const size_t at = row * q_width + static_cast<size_t>(head) * dim;
       const auto kv_head = static_cast<size_t>(head / (q_heads / kv_heads));
-      attend(q.subspan(at, dim), places[row], kv, kv_width, kv_head * dim, std::span(out).subspan(at, dim));
+      attend(q.subspan(at, dim), places[row], kv, static_cast<size_t>(kv_heads), kv_head,
+             std::span(out).subspan(at, dim));
     }
   }
   return out;

@@ -60,12 +60,22 @@ QuantisedRow quantise_e4m3(std::span<const float> x, int32_t group);
 std::vector<float> rope(std::span<const float> x, std::span<const int32_t> positions, int32_t head_dim,
                         int32_t rotary_dim, double theta);
 
+// K or V in fp8: value = code * scale, never formed as such (docs/numerics.md, "The KV cache in fp8").
+struct Fp8Side {
+  std::span<uint8_t> codes;  // [blocks, block_tokens, kv_heads * head_dim] e4m3
+  std::span<float> scales;   // [blocks, block_tokens, kv_heads]
+};
+
 // K and V of one layer, paged: position p of a sequence lies in block table[p / block_tokens], at place
-// p % block_tokens. k, v: [blocks, block_tokens, kv_heads * head_dim] f32 holding bf16 values.
+// p % block_tokens. Either k and v, [blocks, block_tokens, kv_heads * head_dim] f32 holding bf16 values, or
+// k_fp8 and v_fp8.
 struct PagedKv {
   std::span<float> k;
   std::span<float> v;
   int32_t block_tokens = 0;
+  Fp8Side k_fp8 = {};
+  Fp8Side v_fp8 = {};
+  bool fp8() const { return !k_fp8.codes.empty(); }
 };
 
 // The place of one row in its sequence.
@@ -74,13 +84,14 @@ struct RowPlace {
   std::span<const executor::BlockId> table;  // covers position
 };
 
-// Stores the rows' k and v [rows, kv_width] at their places.
+// Stores the rows' k and v [rows, kv_width] at their places, in fp8 by quantise_e4m3 with a group a head.
 void write_kv(std::span<const float> k, std::span<const float> v, std::span<const RowPlace> places,
               const PagedKv& kv);
 
 // Causal attention of each row over positions 0..its own: softmax(q k^T / sqrt(head_dim)) v, query head h
 // on KV head h / (q_heads / kv_heads). q [rows, q_heads * head_dim] -> same. Scores, softmax and sums in
-// double; neither the scores nor the probabilities are rounded.
+// double; neither the scores nor the probabilities are rounded. In fp8 a score is (q . codes of k) * scale of
+// k / sqrt(head_dim), and the sum is over (share * scale of v) * codes of v.
 std::vector<float> attention(std::span<const float> q, std::span<const RowPlace> places, const PagedKv& kv,
                              int32_t q_heads, int32_t kv_heads, int32_t head_dim);
 

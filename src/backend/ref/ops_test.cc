@@ -139,6 +139,42 @@ TEST(Ops, AttentionDoesNotSeeWhereBlocksLie) {
   EXPECT_EQ(SmallAttention().run({0, 1}), SmallAttention().run({2, 0}));
 }
 
+// docs/numerics.md, "The KV cache in fp8": scales multiply the score of the codes, and the share of a key.
+TEST(Ops, AttentionInFp8ReadsTheCodesAndScalesOfTheCache) {
+  // Two KV heads of width 2, one query head each; three positions in blocks of two.
+  std::vector<uint8_t> k_codes(16), v_codes(16);
+  F k_scales(8), v_scales(8);
+  const PagedKv kv{{}, {}, 2, {k_codes, k_scales}, {v_codes, v_scales}};
+  const std::vector<executor::BlockId> table = {1, 0};
+  std::vector<RowPlace> places;
+  for (int32_t position = 0; position < 3; ++position) places.push_back({position, table});
+  const F k = {1, 0.3, 0, 0, 2, 5, -4, 1, 0.01, 3, 8, 7}, v = {2, 3, -1, 0.7, 6, 8, 0, 0, 10, 12, 5, 0.1};
+  write_kv(k, v, places, kv);
+  // Position 0 lies in block 1: places 2, 1 of block 1 and 0 of block 0 are those of the positions.
+  EXPECT_THAT(k_scales, ElementsAre(3.0f / 448, 8.0f / 448, 0, 0, 1.0f / 448, 1, 5.0f / 448, 4.0f / 448));
+  EXPECT_EQ(e4m3_to_float(k_codes[8]), 448);
+  EXPECT_EQ(e4m3_to_float(k_codes[9]), 128) << "0.3 * 448 = 134.4, between 128 and 144";
+
+  const F q = {0.5, 1, 1, -1};  // of the last row; the rows before it do not count here
+  F all(12, 0.0f);
+  std::copy(q.begin(), q.end(), all.begin() + 8);
+  const F y = attention(all, places, kv, 2, 2, 2);
+  for (size_t head = 0; head < 2; ++head) {
+    double total = 0, sums[2] = {};
+    for (size_t p = 0; p < 3; ++p) {
+      const auto stored_k = quantise_e4m3(std::span(k).subspan(p * 4 + head * 2, 2), 2);
+      const auto stored_v = quantise_e4m3(std::span(v).subspan(p * 4 + head * 2, 2), 2);
+      const double dot = static_cast<double>(q[head * 2]) * stored_k.values[0] +
+                         static_cast<double>(q[head * 2 + 1]) * stored_k.values[1];
+      const double share = std::exp(dot * stored_k.scales[0] / std::sqrt(2.0));
+      total += share;
+      for (size_t i = 0; i < 2; ++i) sums[i] += share * stored_v.scales[0] * stored_v.values[i];
+    }
+    for (size_t i = 0; i < 2; ++i)
+      EXPECT_EQ(y[8 + head * 2 + i], round_to_bf16(static_cast<float>(sums[i] / total))) << head << " " << i;
+  }
+}
+
 TEST(Ops, RouterBiasChoosesButDoesNotWeigh) {
   Tensors tensors;
   const F logits = {0, 1, 2, 3};
