@@ -309,7 +309,7 @@ struct Arguments {
   int32_t ranks = 1;
   int32_t replicas = 1;
   bool whole_experts = false;
-  bool fp8_kv = false;
+  model::KvDtype kv_dtype = model::KvDtype::kBf16;
   int32_t alone = -1;
   std::vector<int32_t> devices;
 };
@@ -327,7 +327,7 @@ void run(const Arguments& args) {
   options.arithmetic = backend::common::parse_arithmetic(args.arithmetic);
   options.threads = std::min(16, backend::cpu::ThreadPool::available_threads());
   options.block_tokens = kBlockTokens;
-  options.fp8_kv = args.fp8_kv;
+  options.kv_dtype = args.kv_dtype;
   options.slot_count = options.step_sequences_max = 256;
   options.step_rows_max = 2048;
   options.context_tokens_max = 4096;
@@ -339,7 +339,7 @@ void run(const Arguments& args) {
   const model::ModelShape held = model::shape_of_rank(shape, options.shard.layout, options.shard.rank);
   const auto together = std::count(devices.begin(), devices.end(), devices[0]);
   const int64_t room = device.bytes_free / together - CudaExecutor::fixed_bytes(shape, options);
-  const int64_t fit = room / CudaExecutor::block_bytes(held, kBlockTokens, args.fp8_kv);
+  const int64_t fit = room / CudaExecutor::block_bytes(held, kBlockTokens, options.kv_dtype);
   options.block_count = static_cast<int32_t>(std::min<int64_t>(256 * 41, fit));
   for (Setting& setting : settings)
     while (setting.context > 0 && int64_t{setting.sequences} * blocks_each(setting) > options.block_count)
@@ -402,7 +402,7 @@ void run(const Arguments& args) {
           R"("ms_layers":{:.4f},"ms_a_layer":{:.4f},"ms_step":{:.4f}}})",
           device.name, device.driver, args.commit, shape.layers, shape.experts, shape.hidden, layout,
           std::set<int32_t>(devices.begin(), devices.end()).size(), weights, setting.sequences,
-          setting.context, setting.sequences * setting.rows, args.fp8_kv ? "fp8" : "bf16", args.arithmetic,
+          setting.context, setting.sequences * setting.rows, args.kv_dtype == model::KvDtype::kFp8 ? "fp8" : "bf16", args.arithmetic,
           graphs ? "FULL_DECODE_ONLY" : "NONE", experts[i], layers_ms, layers_ms / shape.layers, step_ms));
     }
   }
@@ -433,7 +433,7 @@ Arguments parse(const std::vector<std::string>& words) {
       args.replicas = number(words[i + 1]);
       args.whole_experts = args.whole_experts || args.replicas > 1;
     } else if (words[i] == "--kv") {
-      args.fp8_kv = words[i + 1] == "fp8";
+      if (words[i + 1] == "fp8") args.kv_dtype = model::KvDtype::kFp8;
     } else if (words[i] == "--experts") {
       args.whole_experts = words[i + 1] == "whole";
     } else if (words[i] == "--alone") {

@@ -48,6 +48,7 @@ static void fill_common(Options& to, const model::ModelShape& shape, const Execu
   to.context_tokens_max = from.context_tokens_max;
   to.vocab_size = from.vocab_size;
   to.logprobs_max = from.logprobs_max;
+  to.kv_dtype = from.kv_dtype;
 }
 
 // Of the replicas that share the experts; otherwise of one.
@@ -119,7 +120,7 @@ static std::vector<std::unique_ptr<executor::Executor>> make_cuda(const model::M
   const bool alone = options.rank_alone >= 0;
   const model::ModelShape shape = model::shape_of_rank(model.shape, own.shard.layout, own.shard.rank);
   own.block_count =
-      block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens, own.fp8_kv));
+      block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens, own.kv_dtype));
   own.threads = std::max(1, own.threads / static_cast<int32_t>(devices.size()));
   if (!alone) own.world = cuda::make_world(model.shape, own, devices);
   std::vector<cuda::CudaOptions> each(static_cast<size_t>(options.replicas), own);
@@ -183,8 +184,8 @@ static cpu::CpuOptions cpu_options(const model::ModelView& model, const Executor
   own.threads = std::max(1, threads / options.replicas);
   const int32_t ranks = layout.tp / hosts;  // of a replica, here
   const model::ModelShape shape = model::shape_of_rank(model.shape, {.tp = layout.tp}, 0);
-  own.block_count =
-      block_count(options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens));
+  own.block_count = block_count(
+      options.kv_bytes, ranks * cpu::KvPool::block_bytes(shape, options.block_tokens, options.kv_dtype));
   if (layout.ranks() == 1) return own;
   // The weights are made with the threads of all ranks.
   own.ranks =
@@ -230,8 +231,8 @@ std::unique_ptr<executor::Executor> make_executor(const model::ModelView& model,
       throw Error("isa: the ref back-end has none to choose, found \"{}\"", options.isa);
     ref::RefOptions own;
     fill_common(own, model.shape, options);
-    own.block_count =
-        block_count(options.kv_bytes, ref::KvCache::bytes_of_block(model.shape, options.block_tokens));
+    own.block_count = block_count(
+        options.kv_bytes, ref::KvCache::bytes_of_block(model.shape, options.block_tokens, options.kv_dtype));
     return std::make_unique<ref::RefExecutor>(model, own);
   }
   if (options.name == "cuda") {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/common/fp8_kv.h"
 #include "comm/hosts.h"
 #include "executor/executor.h"
 #include "model/tensors.h"
@@ -18,6 +19,7 @@ struct ExecutorOptions {
   std::string isa;            // cpu: "avx2", "avx512", "scalar"; empty: the best this machine has
   int32_t threads = 0;        // cpu: 0: all cores of the affinity mask
   int32_t block_tokens = 16;  // --block-size
+  common::KvDtype kv_dtype = common::KvDtype::kBf16;  // --kv-cache-dtype
   int64_t kv_bytes = 0;       // size of the KV pool of a replica; block_count = kv_bytes / bytes of a block
   int32_t step_rows_max = 0;  // --max-num-batched-tokens
   int32_t step_sequences_max = 0;  // --max-num-seqs; slots too

@@ -84,7 +84,7 @@ CpuExecutor::CpuExecutor(const model::ModelView& model, const CpuOptions& option
       kernels_(kernels_of(options.isa)),
       weights_(options.ranks ? options.ranks->weights
                              : std::make_shared<const Weights>(model, options.arithmetic, threads_)),
-      kv_(kv_shape(model.shape, options), options.block_tokens, options.block_count),
+      kv_(kv_shape(model.shape, options), options.block_tokens, options.block_count, options.kv_dtype),
       forward_({*weights_, kv_, kernels_, threads_}, share_for(model.shape, options), options.step_rows_max,
                options.context_tokens_max),
       slots_(options.slot_count, options.vocab_size),
@@ -224,8 +224,8 @@ executor::Report CpuExecutor::report() const {
           {"arithmetic", std::string(common::name_of(options_.arithmetic))},
           {"weights", fmt::format("{} mapped, {} copied{}", mib(weights_->mapped_bytes()),
                                   mib(weights_->copied_bytes()), options_.ranks ? ", by all ranks" : "")},
-          {"KV blocks",
-           fmt::format("{} of {} tokens, {}", limits_.block_count, limits_.block_tokens, mib(kv_.bytes()))},
+          {"KV blocks", fmt::format("{} of {} tokens in {}, {}", limits_.block_count, limits_.block_tokens,
+                                    model::name_of(options_.kv_dtype), mib(kv_.bytes()))},
           {"bytes read by the last step", std::to_string(forward_.bytes_read())},
           {"activations", mib(forward_.buffer_bytes() + logits_.bytes())}};
 }

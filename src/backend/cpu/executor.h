@@ -31,7 +31,8 @@ struct CpuOptions {
   Isa isa = Isa::kScalar;
   int32_t threads = 1;
   int32_t block_tokens = 16;  // a multiple of 16
-  int32_t block_count = 0;    // KvPool::block_bytes each
+  common::KvDtype kv_dtype = common::KvDtype::kBf16;
+  int32_t block_count = 0;  // KvPool::block_bytes each
   int32_t slot_count = 0;
   int32_t step_rows_max = 0;
   int32_t step_sequences_max = 0;

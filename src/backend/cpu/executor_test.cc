@@ -163,11 +163,13 @@ struct Setting {
   const model::ModelView* model;
   Isa isa;
   Arithmetic arithmetic;
+  common::KvDtype kv_dtype = common::KvDtype::kBf16;
 };
 std::vector<Setting> settings() {
   std::vector<Setting> all;
   for (const Isa isa : available_isas()) {
     all.push_back({&fp8_model(), isa, Arithmetic::kW8a16});
+    all.push_back({&fp8_model(), isa, Arithmetic::kW8a16, common::KvDtype::kFp8});
     if (isa == Isa::kScalar) continue;  // slow, and the same source
     all.push_back({&fp8_model(), isa, Arithmetic::kW8a8});
     all.push_back({&bf16_model(), isa, Arithmetic::kBf16});
@@ -178,10 +180,12 @@ CpuOptions options_of(const Setting& setting) {
   CpuOptions options = small_options();
   options.isa = setting.isa;
   options.arithmetic = setting.arithmetic;
+  options.kv_dtype = setting.kv_dtype;
   return options;
 }
 std::string name_of(const Setting& setting) {
-  return fmt::format("{} {}{}", name_of(setting.isa), common::name_of(setting.arithmetic),
+  return fmt::format("{} {}, KV in {}{}", name_of(setting.isa), common::name_of(setting.arithmetic),
+                     model::name_of(setting.kv_dtype),
                      setting.model == &bf16_model() ? ", bf16 checkpoint" : "");
 }
 
@@ -253,8 +257,10 @@ TEST(CpuExecutor, ResumedSequenceDrawsWhatItWouldHave) {
   }
 }
 
-TEST(CpuExecutor, CachedPrefixAndForkedSlotEqualRecomputation) {
-  const Setting setting{&fp8_model(), choose_isa(""), Arithmetic::kW8a16};
+class CpuExecutorPrefix : public testing::TestWithParam<common::KvDtype> {};
+
+TEST_P(CpuExecutorPrefix, CachedPrefixAndForkedSlotEqualRecomputation) {
+  const Setting setting{&fp8_model(), choose_isa(""), Arithmetic::kW8a16, GetParam()};
   CpuExecutor executor(*setting.model, options_of(setting));
   Sequence first(0, some_tokens(kPrompt, 1), 3);
   generate(executor, first, seeded(), 1024, 1);
@@ -296,6 +302,18 @@ TEST(CpuExecutor, CachedPrefixAndForkedSlotEqualRecomputation) {
   generate(alone, twin, other, 1024, 2);
   EXPECT_EQ(result.tokens[1].token, twin.tokens[kPrompt]);
   EXPECT_EQ(forked.tokens[0].token, twin.tokens[kPrompt + 1]);
+}
+
+INSTANTIATE_TEST_SUITE_P(KvDtypes, CpuExecutorPrefix,
+                         testing::Values(common::KvDtype::kBf16, common::KvDtype::kFp8),
+                         [](const auto& param) { return std::string(model::name_of(param.param)); });
+
+// Otherwise the tests above compare bf16 with bf16.
+TEST(CpuExecutor, KvDtypesAreTwoFunctions) {
+  const Setting bf16{&fp8_model(), choose_isa(""), Arithmetic::kW8a16};
+  const Setting fp8{&fp8_model(), choose_isa(""), Arithmetic::kW8a16, common::KvDtype::kFp8};
+  EXPECT_NE(generated_alone(bf16, 1).scores.front().logprob, 0.0f);
+  EXPECT_NE(generated_alone(bf16, 1).scores.back().logprob, generated_alone(fp8, 1).scores.back().logprob);
 }
 
 TEST(CpuExecutor, MasksAndStopIdsAreObeyed) {

@@ -71,7 +71,7 @@ int64_t Forward::buffer_bytes() const {
        {&cos_, &sin_, &x_scales_, &attn_scales_, &inner_scales_, &router_logits_, &router_scores_,
         &expert_weights_, &attention_scratch_, &split_states_})
     bytes += floats->bytes();
-  return bytes + linear_scratch_.bytes();
+  return bytes + linear_scratch_.bytes() + widened_tiles_.bytes();
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ class Forward {
   void plan_attention();
   void write_kv();
   void attend();
-  AttentionTask attention_task(const AttentionItem& item, int32_t split, float* state, float* scratch) const;
+  AttentionTask attention_task(const AttentionItem& item, int32_t split, float* state, int32_t thread) const;
   void attend_all_splits(const AttentionItem& item, int32_t thread);
   void merge_splits(int64_t item_idx, int32_t thread);
   void finish_item(const AttentionItem& item, const float* states);
@@ -195,6 +195,7 @@ class Forward {
   int64_t linear_scratch_stride_ = 0;
   HostBuffer<float> attention_scratch_;
   int64_t attention_scratch_stride_ = 0;
+  HostBuffer<uint16_t> widened_tiles_;  // fp8 KV: [threads, widened_tile_values()]
   int32_t heads_per_kv_ = 0;
   HostBuffer<float> split_states_;  // [items, splits_, state_stride()]
   std::vector<float> tap_values_;

@@ -16,6 +16,8 @@ void Forward::init_attention(int32_t context_tokens_max) {
   CHECK_EQ(share_.q_heads.size() % share_.kv_heads.size(), 0);
   heads_per_kv_ = static_cast<int32_t>(share_.q_heads.size() / share_.kv_heads.size());
   attention_scratch_stride_ = attention_scratch_floats(heads_per_kv_) + 2 * state_stride();
+  if (kv_.dtype() == common::KvDtype::kFp8)
+    widened_tiles_ = HostBuffer<uint16_t>(threads_.size() * widened_tile_values(shape_.head_dim), "scratch");
   attention_scratch_ = HostBuffer<float>(threads_.size() * attention_scratch_stride_, "scratch");
   const int64_t splits_max = (context_tokens_max + kKeySplit - 1) / kKeySplit;
   split_states_ = HostBuffer<float>(2 * threads_.size() * splits_max * state_stride(), "attention states");
@@ -66,7 +68,7 @@ void Forward::write_kv() {
 }
 
 AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, float* state,
-                                      float* scratch) const {
+                                      int32_t thread) const {
   const executor::SequenceRows& sequence = step_.sequences[static_cast<size_t>(item.sequence)];
   const int32_t first = positions_[static_cast<size_t>(item.row)];
   return {
@@ -81,17 +83,19 @@ AttentionTask Forward::attention_task(const AttentionItem& item, int32_t split, 
       .key_end = std::min((split + 1) * kKeySplit, first + item.rows),
       .scale_log2 = static_cast<float>(std::numbers::log2e / std::sqrt(static_cast<double>(shape_.head_dim))),
       .pool = kv_.base(layer_, item.kv_head),
+      .fp8 = kv_.dtype() == common::KvDtype::kFp8,
       .block_stride = kv_.block_stride(),
       .block_table = step_.block_table.data() + sequence.block_begin,
       .block_tokens = kv_.block_tokens(),
       .state = state,
-      .scratch = scratch};
+      .scratch = attention_scratch_.data() + thread * attention_scratch_stride_,
+      .widened = widened_tiles_.data() + thread * widened_tile_values(shape_.head_dim)};
 }
 
 void Forward::attend() {
   for (const executor::SequenceRows& sequence : step_.sequences)
-    bytes_read_ += int64_t{sequence.first_position + sequence.row_count} * share_.kv_heads.size() *
-                   shape_.head_dim * 2 * static_cast<int64_t>(sizeof(uint16_t));
+    bytes_read_ +=
+        int64_t{sequence.first_position + sequence.row_count} * share_.kv_heads.size() * kv_.position_bytes();
   const auto items = static_cast<int64_t>(attention_items_.size());
   if (splits_ == 0) {
     // By the first item, the longest: where they differ much there are few, and pieces are small.
@@ -109,8 +113,7 @@ void Forward::attend() {
       const AttentionItem& item = attention_items_[static_cast<size_t>(i / splits_)];
       const auto split = static_cast<int32_t>(i % splits_);
       if (split >= splits_of(item)) continue;
-      float* const scratch = attention_scratch_.data() + thread * attention_scratch_stride_;
-      kernels_.attention(attention_task(item, split, split_states_.data() + i * state_stride(), scratch));
+      kernels_.attention(attention_task(item, split, split_states_.data() + i * state_stride(), thread));
     }
   });
   threads_.run(items, 1, [&](int64_t begin, int64_t end, int32_t thread) {
@@ -132,7 +135,7 @@ void Forward::attend_all_splits(const AttentionItem& item, int32_t thread) {
   const int64_t states = int64_t{item.rows} * heads_per_kv_;
   clear_states(whole, states, floats);
   for (int32_t split = 0; split < splits_of(item); ++split) {
-    kernels_.attention(attention_task(item, split, part, scratch));
+    kernels_.attention(attention_task(item, split, part, thread));
     for (int64_t i = 0; i < states; ++i)
       kernels_.merge_attention(whole + i * floats, part + i * floats, shape_.head_dim);
   }

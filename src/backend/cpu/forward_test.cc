@@ -53,11 +53,11 @@ struct Pair {
   std::vector<executor::BlockId> table = {5, 2};
   std::vector<executor::SequenceRows> sequences;
 
-  Pair(const model::ModelView& view, Arithmetic how, Isa isa)
+  Pair(const model::ModelView& view, Arithmetic how, Isa isa, common::KvDtype kv_dtype)
       : model(view),
         arithmetic(how),
         weights(view, how, threads),
-        kv(view.shape, 16, 8),
+        kv(view.shape, 16, 8, kv_dtype),
         forward({weights, kv, kernels_of(isa), threads}, kRows, 64),
         ids(some_ids(view.shape.vocab_rows)) {
     sequences.push_back({.slot = 0,
@@ -72,7 +72,7 @@ struct Pair {
   Recorder reference() const {
     Recorder recorder;
     const ref::Forward oracle(model, arithmetic, &recorder);
-    ref::KvCache cache(model.shape, kRows, 1);
+    ref::KvCache cache(model.shape, kRows, 1, kv.dtype());
     const std::vector<executor::BlockId> one = {0};
     std::vector<ref::RowPlace> places;
     for (int32_t i = 0; i < kRows; ++i) places.push_back({i, one});
@@ -123,6 +123,7 @@ struct Case {
   const model::ModelView* model;
   Arithmetic arithmetic;
   Isa isa;
+  common::KvDtype kv_dtype = common::KvDtype::kBf16;
 };
 
 std::vector<Case> cases() {
@@ -152,6 +153,9 @@ std::vector<Case> cases() {
       all.push_back({"fp8" + tail, &fp8.view(), how, isa});
       all.push_back({"odd" + tail, &odd.view(), how, isa});
     }
+    const std::string tail = fmt::format(" {} w8a16, KV in fp8", name_of(isa));
+    all.push_back({"fp8" + tail, &fp8.view(), Arithmetic::kW8a16, isa, common::KvDtype::kFp8});
+    all.push_back({"odd" + tail, &odd.view(), Arithmetic::kW8a16, isa, common::KvDtype::kFp8});
     all.push_back({fmt::format("bf16 {}", name_of(isa)), &bf16.view(), Arithmetic::kBf16, isa});
   }
   return all;
@@ -163,7 +167,7 @@ std::vector<Case> cases() {
 TEST(CpuForward, EveryOpRoundsWhatTheOracleRounds) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
-    Pair pair(*c.model, c.arithmetic, c.isa);
+    Pair pair(*c.model, c.arithmetic, c.isa, c.kv_dtype);
     const model::ModelShape& shape = c.model->shape;
     const Recorder reference = pair.reference();
     for (int32_t n = 0; n < shape.layers; ++n) {
@@ -200,7 +204,7 @@ TEST(CpuForward, EveryOpRoundsWhatTheOracleRounds) {
       };
       expect(taps::kQRope, rope(at(taps::kQNorm)));
       expect(taps::kKRope, rope(at(taps::kKNorm)));
-      ref::KvCache cache(shape, kRows, 1);
+      ref::KvCache cache(shape, kRows, 1, c.kv_dtype);
       ref::write_kv(at(taps::kKRope), at(taps::kVProj), places, cache.layer(n));
       expect(taps::kAttn, ref::attention(at(taps::kQRope), places, cache.layer(n), shape.q_heads,
                                          shape.kv_heads, shape.head_dim));
@@ -246,7 +250,7 @@ TEST(CpuForward, EveryOpRoundsWhatTheOracleRounds) {
 TEST(CpuForward, LayersStayNearTheOracles) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
-    Pair pair(*c.model, c.arithmetic, c.isa);
+    Pair pair(*c.model, c.arithmetic, c.isa, c.kv_dtype);
     const Recorder reference = pair.reference();
     for (int32_t n = 0; n < c.model->shape.layers; ++n) {
       const std::string previous = n == 0 ? "embed" : fmt::format("layers.{}.mlp_residual", n - 1);
@@ -262,7 +266,7 @@ TEST(CpuForward, LayersStayNearTheOracles) {
 
 TEST(CpuForward, ShowsTheTapsOfTheOracleInItsOrder) {
   const Case c = cases().back();
-  Pair pair(*c.model, c.arithmetic, c.isa);
+  Pair pair(*c.model, c.arithmetic, c.isa, c.kv_dtype);
   const Recorder reference = pair.reference();
   Recorder own;
   pair.forward.set_taps(&own);

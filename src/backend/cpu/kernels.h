@@ -83,11 +83,13 @@ struct AttentionTask {
   int32_t key_end = 0;
   float scale_log2 = 0;                  // log2(e) / sqrt(head_dim)
   const std::byte* pool = nullptr;       // KV pool; block b of this layer and head at pool + b * block_stride
+  bool fp8 = false;                      // the pool holds e4m3 codes and scales (kv.h)
   int64_t block_stride = 0;              // bytes
   const int32_t* block_table = nullptr;  // of the sequence
   int32_t block_tokens = 0;              // a multiple of kKeyGroup
   float* state = nullptr;                // [rows, heads, state_floats(head_dim)]
   float* scratch = nullptr;              // [attention_scratch_floats(heads)], of the thread
+  uint16_t* widened = nullptr;           // fp8: [widened_tile_values(head_dim)], of the thread
 };
 
 // Softmax state of one row and head: running maximum (log2 domain), sum, and head_dim weighted sums of V.
@@ -96,6 +98,11 @@ inline constexpr int64_t state_floats(int32_t head_dim) {
 }
 inline constexpr int64_t attention_scratch_floats(int32_t heads) {
   return int64_t{2} * heads * kKeyTile;
+}
+
+// K and V of a tile of keys, widened from codes to bf16.
+inline constexpr int64_t widened_tile_values(int32_t head_dim) {
+  return int64_t{2} * kKeyTile * head_dim;
 }
 
 struct Kernels {

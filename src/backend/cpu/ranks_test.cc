@@ -50,8 +50,9 @@ model::ModelShape shape_of_two() {
   return shape;
 }
 
-CpuOptions options_for(Arithmetic arithmetic, Isa isa) {
+CpuOptions options_for(Arithmetic arithmetic, Isa isa, common::KvDtype kv_dtype) {
   CpuOptions options;
+  options.kv_dtype = kv_dtype;
   options.arithmetic = arithmetic;
   options.isa = isa;
   options.threads = 1;
@@ -150,11 +151,12 @@ std::vector<float> answers(executor::Executor& executor) {
   return seen;
 }
 
-void expect_same_bits(const model::ModelShape& shape, const std::vector<model::ParallelLayout>& layouts) {
+void expect_same_bits(const model::ModelShape& shape, const std::vector<model::ParallelLayout>& layouts,
+                      common::KvDtype kv_dtype = common::KvDtype::kBf16) {
   const model::TestCheckpoint checkpoint(shape);
   for (const Isa isa : available_isas()) {
     for (const Arithmetic arithmetic : {Arithmetic::kW8a16, Arithmetic::kW8a8, Arithmetic::kBf16}) {
-      const CpuOptions options = options_for(arithmetic, isa);
+      const CpuOptions options = options_for(arithmetic, isa, kv_dtype);
       const std::vector<float> alone = answers(*make(checkpoint.view(), {}, options));
       for (const model::ParallelLayout& layout : layouts) {
         const std::vector<float> together = answers(*make(checkpoint.view(), layout, options));
@@ -339,6 +341,11 @@ TEST(CpuRanks, AReplicaThatFailsEndsTheOthers) {
       EXPECT_STREQ(error.what(), "lost");
     }
   }
+}
+
+TEST(CpuRanks, LayoutsComputeTheSameBitsWithKvInFp8) {
+  expect_same_bits(shape_of_eight(), {{.tp = 2}, {.tp = 8, .ep = 4}}, common::KvDtype::kFp8);
+  expect_same_bits(shape_of_two(), {{.tp = 4}}, common::KvDtype::kFp8);
 }
 
 TEST(CpuRanks, SharesCoverTheModelOnce) {

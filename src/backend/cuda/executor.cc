@@ -101,7 +101,7 @@ struct CudaExecutor::Impl {
         limits(make_limits(own, model.shape)),
         device(select_device(options.device)),
         weights(model, own.arithmetic, own.shard),
-        kv(weights.shape(), own.block_tokens, own.block_count, own.fp8_kv),
+        kv(weights.shape(), own.block_tokens, own.block_count, own.kv_dtype == model::KvDtype::kFp8),
         forward({weights, kv, stream, own.peers.get(), own.world.get()}, sizes_of(own)),
         device_sampler(stream, own.vocab_size),
         threads(own.threads),
@@ -147,8 +147,8 @@ struct CudaExecutor::Impl {
   bool in_flight = false;
 };
 
-int64_t CudaExecutor::block_bytes(const model::ModelShape& shape, int32_t block_tokens, bool fp8_kv) {
-  return KvPool::block_bytes(shape, block_tokens, fp8_kv);
+int64_t CudaExecutor::block_bytes(const model::ModelShape& shape, int32_t block_tokens, model::KvDtype kv_dtype) {
+  return KvPool::block_bytes(shape, block_tokens, kv_dtype == model::KvDtype::kFp8);
 }
 
 static PeerSizes peer_sizes(const model::ModelShape& whole, const CudaOptions& options) {
@@ -456,7 +456,7 @@ executor::Report CudaExecutor::report() const {
       {"rank", own.options.shard.layout.ranks() == 1 ? "all of the model" : rank_text()},
       {"weights", mib(own.weights.bytes())},
       {"KV blocks", fmt::format("{} of {} tokens, {}, {}", own.limits.block_count, own.limits.block_tokens,
-                                own.options.fp8_kv ? "fp8" : "bf16", mib(own.kv.bytes()))},
+                                model::name_of(own.options.kv_dtype), mib(own.kv.bytes()))},
       {"activations", mib(own.forward.buffer_bytes())},
       {"exchange", exchange == 0 ? "none" : mib(exchange)},
       {"graphs", own.options.graphs ? "of decode steps" : "none"},

@@ -19,6 +19,7 @@
 #include "backend/cuda/weights.h"
 #include "executor/executor.h"
 #include "model/config.h"
+#include "model/kv_dtype.h"
 #include "model/taps.h"
 #include "model/tensors.h"
 
@@ -31,7 +32,7 @@ struct CudaOptions {
   int32_t device = 0;   // ordinal
   int32_t threads = 1;  // of the host, for log-probabilities
   int32_t block_tokens = 16;
-  bool fp8_kv = false;      // else bf16
+  model::KvDtype kv_dtype = model::KvDtype::kBf16;
   int32_t block_count = 0;  // block_bytes() each
   int32_t slot_count = 0;
   int32_t step_rows_max = 0;
@@ -59,7 +60,7 @@ std::shared_ptr<PeerGroup> make_world(const model::ModelShape& whole, const Cuda
 class CudaExecutor final : public executor::Executor {
  public:
   // Bytes of one KV block on the device; of a rank: of its shape.
-  static int64_t block_bytes(const model::ModelShape& shape, int32_t block_tokens, bool fp8_kv);
+  static int64_t block_bytes(const model::ModelShape& shape, int32_t block_tokens, model::KvDtype kv_dtype);
 
   // What a rank takes of its device beside KV blocks: weights, activations, exchange, sampling. A little more
   // than it will be.

@@ -33,11 +33,11 @@ const model::ModelView& bf16_model() {
 struct Setting {
   const model::ModelView* model;
   Arithmetic arithmetic;
-  bool fp8_kv = false;
+  model::KvDtype kv_dtype = model::KvDtype::kBf16;
 };
 std::vector<Setting> settings() {
   return {{&fp8_model(), Arithmetic::kW8a8},
-          {&fp8_model(), Arithmetic::kW8a8, true},
+          {&fp8_model(), Arithmetic::kW8a8, model::KvDtype::kFp8},
           {&fp8_model(), Arithmetic::kW8a16},
           {&fp8_model(), Arithmetic::kBf16},
           {&bf16_model(), Arithmetic::kBf16}};
@@ -45,11 +45,11 @@ std::vector<Setting> settings() {
 CudaOptions options_of(const Setting& setting) {
   CudaOptions options = small_options();
   options.arithmetic = setting.arithmetic;
-  options.fp8_kv = setting.fp8_kv;
+  options.kv_dtype = setting.kv_dtype;
   return options;
 }
 std::string name_of(const Setting& setting) {
-  return fmt::format("{}{}{}", common::name_of(setting.arithmetic), setting.fp8_kv ? ", fp8 KV" : "",
+  return fmt::format("{}{}{}", common::name_of(setting.arithmetic), setting.kv_dtype == model::KvDtype::kFp8 ? ", fp8 KV" : "",
                      setting.model == &bf16_model() ? ", bf16 checkpoint" : "");
 }
 
@@ -110,7 +110,7 @@ TEST_F(CudaExecutorTest, ManyRowsAreTheSameTree) {
 TEST_F(CudaExecutorTest, Fp8KvIsNearBf16) {
   for (const Arithmetic arithmetic : {Arithmetic::kW8a8, Arithmetic::kW8a16}) {
     const Sequence bf16 = generated_alone({&fp8_model(), arithmetic}, 1),
-                   fp8 = generated_alone({&fp8_model(), arithmetic, true}, 1);
+                   fp8 = generated_alone({&fp8_model(), arithmetic, model::KvDtype::kFp8}, 1);
     double rms = 0;
     for (size_t i = 0; i + 1 < kPrompt; ++i) {
       const double difference = double{fp8.scores[i].logprob} - double{bf16.scores[i].logprob};

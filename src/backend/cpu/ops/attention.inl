@@ -6,6 +6,9 @@
 // state sums rescaled, then p v in f32 over ascending positions. Bound: the bytes of K and V for few rows,
 // 2 multiply-adds per key, head and dim for many.
 //
+// In fp8 a tile's codes are widened once, exactly, to bf16 in scratch, where all rows and heads read them; a
+// score is multiplied by its key's scale, and p by the scale of V once the sum of p has seen it without.
+//
 // State of one row and head: [0] maximum of the scaled scores (log2 domain), [1] sum of p, [16..] sums of p
 // v.
 
@@ -16,12 +19,38 @@ struct TilePlace {
   const uint16_t* v;  // [kKeyGroup][head_dim]
 };
 
+inline const std::byte* block_of(const AttentionTask& task, int32_t position) {
+  return task.pool + task.block_table[position / task.block_tokens] * task.block_stride;
+}
+
 inline TilePlace place_of(const AttentionTask& task, int32_t position) {
+  if (task.fp8) {
+    const uint16_t* k = task.widened + int64_t{position % kKeyTile} * task.head_dim;
+    return {k, k + int64_t{kKeyTile} * task.head_dim};
+  }
   const int32_t offset = position % task.block_tokens;
-  const std::byte* block = task.pool + task.block_table[position / task.block_tokens] * task.block_stride;
-  const auto* k = reinterpret_cast<const uint16_t*>(block);
+  const auto* k = reinterpret_cast<const uint16_t*>(block_of(task, position));
   const auto* v = k + int64_t{task.block_tokens} * task.head_dim;
   return {k + int64_t{offset} * task.head_dim, v + int64_t{offset} * task.head_dim};
+}
+
+// fp8: scales of K from a position on, up to the end of its block; those of V are block_tokens further.
+inline const float* scales_of(const AttentionTask& task, int32_t position) {
+  const std::byte* scales = block_of(task, position) + int64_t{2} * task.block_tokens * task.head_dim;
+  return reinterpret_cast<const float*>(scales) + position % task.block_tokens;
+}
+
+// fp8: K and V of the groups that hold positions [tile, tile + keys), to task.widened.
+inline void widen_tile(const AttentionTask& task, int32_t tile, int32_t keys) {
+  const int64_t values = int64_t{kKeyGroup} * task.head_dim;
+  for (int32_t group = 0; group < keys; group += kKeyGroup) {
+    const int64_t at = int64_t{(tile + group) % task.block_tokens} * task.head_dim;
+    const std::byte* codes = block_of(task, tile + group) + at;
+    uint16_t* const out = task.widened + int64_t{group} * task.head_dim;
+    widen_row(codes, values, out);
+    widen_row(codes + int64_t{task.block_tokens} * task.head_dim, values,
+              out + int64_t{kKeyTile} * task.head_dim);
+  }
 }
 
 // scores[h][0..kKeyGroup) of H heads against one group of keys, unscaled.
@@ -84,7 +113,9 @@ inline void attend_tile(const AttentionTask& task, const uint16_t* q, int32_t ti
     float* const scores = p + int64_t{h} * kKeyTile;
     Vec largest = vec_set(kMinusInfinity);
     for (int32_t i = 0; i < groups * kKeyGroup; i += kLanes) {
-      const Vec scaled = vec_mul(vec_load(scores + i), vec_set(task.scale_log2));
+      Vec score = vec_load(scores + i);
+      if (task.fp8) score = vec_mul(score, vec_load(scales_of(task, tile + i)));
+      const Vec scaled = vec_mul(score, vec_set(task.scale_log2));
       const Vec valid = vec_keep_first(scaled, keys - i, vec_set(kMinusInfinity));
       largest = vec_max(valid, largest);
       vec_store(scores + i, valid);
@@ -93,8 +124,10 @@ inline void attend_tile(const AttentionTask& task, const uint16_t* q, int32_t ti
     Vec sum = vec_zero();
     for (int32_t i = 0; i < groups * kKeyGroup; i += kLanes) {
       const Vec weight = vec_exp2(vec_sub(vec_load(scores + i), vec_set(maximum)));
-      vec_store(scores + i, weight);
       sum = vec_add(sum, weight);
+      const Vec share =
+          task.fp8 ? vec_mul(weight, vec_load(scales_of(task, tile + i) + task.block_tokens)) : weight;
+      vec_store(scores + i, share);
     }
     float factor[kLanes];
     vec_store(factor, vec_exp2(vec_set(own[0] - maximum)));
@@ -131,6 +164,7 @@ void attention(const AttentionTask& task) {
   for (int64_t i = 0; i < int64_t{task.rows} * task.heads; ++i)
     task.state[i * state_floats(task.head_dim)] = kMinusInfinity;
   for (int32_t tile = task.key_begin; tile < task.key_end; tile += kKeyTile) {
+    if (task.fp8) widen_tile(task, tile, task.key_end - tile < kKeyTile ? task.key_end - tile : kKeyTile);
     for (int32_t row = 0; row < task.rows; ++row) {
       const int32_t visible = task.first_position + row + 1;
       const int32_t end = task.key_end < visible ? task.key_end : visible;
