@@ -252,6 +252,7 @@ std::vector<std::unique_ptr<Executor>> make_lockstep(int32_t replicas, const Mak
                                                      std::chrono::microseconds grace) {
   const auto lockstep = std::make_shared<Lockstep>(replicas, make, grace);
   std::vector<std::unique_ptr<Executor>> facades;
+  facades.reserve(static_cast<size_t>(replicas));
   for (int32_t i = 0; i < replicas; ++i) facades.push_back(std::make_unique<Facade>(lockstep, i));
   return facades;
 }
