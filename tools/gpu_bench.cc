@@ -402,7 +402,8 @@ void run(const Arguments& args) {
           R"("ms_layers":{:.4f},"ms_a_layer":{:.4f},"ms_step":{:.4f}}})",
           device.name, device.driver, args.commit, shape.layers, shape.experts, shape.hidden, layout,
           std::set<int32_t>(devices.begin(), devices.end()).size(), weights, setting.sequences,
-          setting.context, setting.sequences * setting.rows, args.kv_dtype == model::KvDtype::kFp8 ? "fp8" : "bf16", args.arithmetic,
+          setting.context, setting.sequences * setting.rows,
+          args.kv_dtype == model::KvDtype::kFp8 ? "fp8" : "bf16", args.arithmetic,
           graphs ? "FULL_DECODE_ONLY" : "NONE", experts[i], layers_ms, layers_ms / shape.layers, step_ms));
     }
   }

@@ -298,6 +298,7 @@ void run_cuda(const model::ModelView& model, backend::common::Arithmetic arithme
   const cuda::Weights weights(model, arithmetic);
   const cuda::KvPool kv(model.shape, kBlockTokens, rows / kBlockTokens + 1, false);
   cuda::Forward forward({weights, kv, stream}, {.rows_max = rows,
+                                                .expert_rows_max = rows,
                                                 .context_tokens_max = rows,
                                                 .table_blocks_max = kv.block_count(),
                                                 .logit_rows_max = rows});

@@ -102,7 +102,8 @@ static std::unique_ptr<executor::Executor> make_cuda_ranks(const model::ModelVie
   });
 }
 
-// make(replica) for all at once, since each loads its weights. Throws the first Error of one when all have ended.
+// make(replica) for all at once, since each loads its weights. Throws the first Error of one when all have
+// ended.
 template <typename Make>
 static std::vector<std::unique_ptr<executor::Executor>> make_at_once(int32_t replicas, const Make& make) {
   std::vector<std::future<std::unique_ptr<executor::Executor>>> made;
@@ -119,8 +120,8 @@ static std::vector<std::unique_ptr<executor::Executor>> make_cuda(const model::M
   const int32_t tp = own.shard.layout.tp;
   const bool alone = options.rank_alone >= 0;
   const model::ModelShape shape = model::shape_of_rank(model.shape, own.shard.layout, own.shard.rank);
-  own.block_count =
-      block_count(options.kv_bytes, cuda::CudaExecutor::block_bytes(shape, options.block_tokens, own.kv_dtype));
+  own.block_count = block_count(options.kv_bytes,
+                                cuda::CudaExecutor::block_bytes(shape, options.block_tokens, own.kv_dtype));
   own.threads = std::max(1, own.threads / static_cast<int32_t>(devices.size()));
   if (!alone) own.world = cuda::make_world(model.shape, own, devices);
   std::vector<cuda::CudaOptions> each(static_cast<size_t>(options.replicas), own);

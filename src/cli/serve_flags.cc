@@ -162,11 +162,13 @@ constexpr Flag kFlags[] = {
     {"--tensor-parallel-size", "-tp", kParallel, kDone, "N", "1",
      "ranks that share every layer: GPUs, or groups of this machine's threads"},
     {"--devices", "", kParallel, kDone, "N", "0 1 2 ...",
-     "cuda: the GPU of each rank, by ordinal, replica after replica; ranks may share one, slowly", false, true},
+     "cuda: the GPU of each rank, by ordinal, replica after replica; ranks may share one, slowly", false,
+     true},
     {"--rank-proxy", "", kParallel, kDone, "RANK", "",
      "cuda: run this rank alone, its exchange left out: for timing, its text has no meaning"},
     {"--data-parallel-size", "-dp", kParallel, kDone, "N", "1",
-     "replicas behind one port, on GPUs of their own or each with its share of the threads and of the KV cache"},
+     "replicas behind one port, on GPUs of their own or each with its share of the threads and of the KV "
+     "cache"},
     {"--enable-expert-parallel", "-ep", kParallel, kDone, "", "",
      "each rank computes whole experts instead of a slice of every one, for all replicas, which then "
      "step together",

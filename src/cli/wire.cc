@@ -280,8 +280,8 @@ void LoadedModel::log_plan(const ServeOptions& options) const {
                                             : model::total(model::weight_bytes(shape))) /
                 1e9,
             ranks > 1 ? fmt::format(" over {} ranks", ranks) : "", static_cast<double>(plan_.kv_bytes) / 1e9,
-            options.backend == "cuda" && ranks * options.data_parallel > 1 ? " a rank" : "", plan_.kv_tokens, plan_.kv_token_bytes,
-            options.block_tokens);
+            options.backend == "cuda" && ranks * options.data_parallel > 1 ? " a rank" : "", plan_.kv_tokens,
+            plan_.kv_token_bytes, options.block_tokens);
   if (options.data_parallel > 1) {
     log::info(
         "{} replicas, each with {} tokens of KV cache: a request goes where its prefix is cached, unless "

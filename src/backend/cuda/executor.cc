@@ -147,7 +147,8 @@ struct CudaExecutor::Impl {
   bool in_flight = false;
 };
 
-int64_t CudaExecutor::block_bytes(const model::ModelShape& shape, int32_t block_tokens, model::KvDtype kv_dtype) {
+int64_t CudaExecutor::block_bytes(const model::ModelShape& shape, int32_t block_tokens,
+                                  model::KvDtype kv_dtype) {
   return KvPool::block_bytes(shape, block_tokens, kv_dtype == model::KvDtype::kFp8);
 }
 

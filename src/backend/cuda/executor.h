@@ -49,8 +49,8 @@ struct CudaOptions {
   std::shared_ptr<PeerGroup> world = {};  // of all ranks, if replicas share experts
 };
 
-// What the ranks of a replica exchange through. devices: ordinals of all ranks, replica after replica. options:
-// of any rank. Null if the replica is of one rank.
+// What the ranks of a replica exchange through. devices: ordinals of all ranks, replica after replica.
+// options: of any rank. Null if the replica is of one rank.
 std::shared_ptr<PeerGroup> make_peers(const model::ModelShape& whole, const CudaOptions& options,
                                       const std::vector<int32_t>& devices, int32_t replica = 0);
 // The same of all replicas; null if they do not share experts.

@@ -49,7 +49,8 @@ CudaOptions options_of(const Setting& setting) {
   return options;
 }
 std::string name_of(const Setting& setting) {
-  return fmt::format("{}{}{}", common::name_of(setting.arithmetic), setting.kv_dtype == model::KvDtype::kFp8 ? ", fp8 KV" : "",
+  return fmt::format("{}{}{}", common::name_of(setting.arithmetic),
+                     setting.kv_dtype == model::KvDtype::kFp8 ? ", fp8 KV" : "",
                      setting.model == &bf16_model() ? ", bf16 checkpoint" : "");
 }
 

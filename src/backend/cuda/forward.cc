@@ -108,6 +108,7 @@ Forward::Forward(const Parts& parts, const ForwardSizes& sizes)
       shape_(parts.weights.shape()),
       whole_(parts.weights.whole_shape()),
       sizes_(sizes) {
+  CHECK_GE(sizes.expert_rows_max, sizes.rows_max);
   if (shape_.hidden > kHiddenMax)
     throw Error("cuda: config.json: hidden_size: expected at most {}, found {}", kHiddenMax, shape_.hidden);
   arena_ = DeviceMemory(lay_out(nullptr, shape_, whole_, sizes_), "activations (--max-num-batched-tokens)");
