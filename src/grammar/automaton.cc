@@ -231,7 +231,8 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
     add_rule(dfas[i]);
   }
   order_rules(grammar);
-  count_plain(*this, states_, budget);
+  const bool called = std::ranges::any_of(calls_, [](const Call& call) { return call.rule == 0; });
+  count_plain(*this, called ? 0 : dfas[0].states.size(), states_, budget);
 }
 
 void Automaton::add_rule(const Dfa& dfa) {

@@ -69,6 +69,9 @@ class Automaton {
 };
 
 // automaton_plain.cc
-void count_plain(const Automaton& automaton, std::vector<Automaton::State>& states, Budget& budget);
+// outermost: how many of the states, from the first on, belong to a rule that no other calls: nothing comes
+// behind its end.
+void count_plain(const Automaton& automaton, size_t outermost, std::vector<Automaton::State>& states,
+                 Budget& budget);
 
 }  // namespace minimax::grammar

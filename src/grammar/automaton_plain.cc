@@ -172,13 +172,15 @@ void count_min(const Counter& counter, const std::vector<Reached>& reached, std:
 }
 
 // Longest way, in characters, where it is bounded: from the states that read none, backwards.
-void count_max(const Counter& counter, const std::vector<Reached>& reached, std::vector<State>& states) {
+void count_max(const Counter& counter, const std::vector<Reached>& reached, size_t outermost,
+               std::vector<State>& states) {
   Steps steps;
   std::vector<int32_t> open(states.size(), 0);
   std::vector<int32_t> work;
   for (size_t i = 0; i < states.size(); ++i) {
     states[i].plain_max = kManyChars;
-    const bool bounded = !states[i].final && states[i].calls_begin == states[i].calls_end;
+    const bool returns = states[i].final && i >= outermost;  // to a caller, which may read on
+    const bool bounded = !returns && states[i].calls_begin == states[i].calls_end;
     if (!bounded) continue;
     const auto id = static_cast<int32_t>(i);
     open[i] = reached[i].end - reached[i].begin;
@@ -206,14 +208,14 @@ void count_max(const Counter& counter, const std::vector<Reached>& reached, std:
 
 }  // namespace
 
-void count_plain(const Automaton& automaton, std::vector<State>& states, Budget& budget) {
+void count_plain(const Automaton& automaton, size_t outermost, std::vector<State>& states, Budget& budget) {
   Counter counter(automaton, budget);
   std::vector<Reached> reached;
   reached.reserve(states.size());
   for (size_t i = 0; i < states.size(); ++i)
     reached.push_back(counter.reached(static_cast<int32_t>(i), kBegin));
   count_min(counter, reached, states);
-  count_max(counter, reached, states);
+  count_max(counter, reached, outermost, states);
 }
 
 }  // namespace minimax::grammar

@@ -307,8 +307,8 @@ bool Machine::take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, 
 
 void Machine::compute_mask(Config& at, ConfigId id) {
   std::vector<uint32_t> mask(vocabulary_.mask_words(), 0);
-  const bool runs = at.plain_min < kPlainEnough && mask_by_runs(id, mask);
   const Vocabulary::Parts parts = vocabulary_.parts(at.plain_min, at.plain_max);
+  const bool runs = !parts.only_odd && mask_by_runs(id, mask);
   const bool much = parts.trie->nodes.size() > vocabulary_.all().nodes.size() / 4;  // to be walked
   if (!runs && !(much && mask_by_likeness(id, mask))) {
     mask = *parts.mask;

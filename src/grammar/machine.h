@@ -131,13 +131,18 @@ class Machine {
     uint8_t any = 0;             // a byte of it
     std::vector<int32_t> after;  // [states]: where all characters of the set lead, or one of the below
   };
+  struct Candidate {
+    CountedSet set;
+    ByteSet exits;   // what else its states read
+    int states = 0;  // with the set
+  };
   struct Run {
     ByteRuns tokens;
     SetSteps steps;
   };
   static constexpr int32_t kNowhere = -1, kApart = -2, kNotAsked = -3;
   static constexpr uint32_t kSubtreeMin = 16;  // nodes: smaller ones are walked
-  static constexpr int kPlainEnough = 4;       // a state that reads so many plain characters needs no run
+  std::vector<Candidate> find_counted_sets() const;
   void find_runs();
   SetSteps steps_of(const CountedSet& set) const;
   int32_t after_set(const CountedSet& set, int32_t state) const;

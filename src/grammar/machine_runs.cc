@@ -9,16 +9,10 @@
 namespace minimax::grammar {
 namespace {
 
-constexpr size_t kRunsMax = 4;         // sets known beforehand, of one machine
-constexpr size_t kSetBytesMin = 24;    // in smaller sets (hexadecimal digits) a walk meets few tokens
-constexpr int kStatesMin = 6;          // with the set: else masks are kept, and that is enough
-constexpr size_t kStatesAsked = 4096;  // of an automaton, for its sets
-
-struct Candidate {
-  CountedSet set;
-  ByteSet exits;
-  int states = 0;
-};
+constexpr size_t kRunsMax = 4;    // sets known beforehand, of one machine
+constexpr int kSetBytesMin = 24;  // in smaller sets (hexadecimal digits) a walk meets few tokens
+constexpr int kStatesMin = 6;     // with the set: else masks are kept, and that is enough
+constexpr int kLikesAsked = 8;    // of the states with edges for the same bytes, for their sets
 
 ByteSet bytes_of(const Dfa::Edge& edge) {
   ByteSet out;
@@ -38,6 +32,24 @@ std::pair<ByteSet, int32_t> widest(std::span<const Dfa::Edge> edges) {
     if (set.count() > best.first.count()) best = {set, edge.to};
   }
   return best;
+}
+
+// Of states alike: the copies of a count differ in nothing but where they lead.
+uint64_t shape_of(std::span<const Dfa::Edge> edges) {
+  uint64_t hash = 0x9e3779b97f4a7c15u;
+  for (const Dfa::Edge& edge : edges) {
+    const auto same = std::ranges::find(edges, edge.to, &Dfa::Edge::to) - edges.begin();
+    hash = (hash ^ (uint64_t{edge.first} << 16 | uint64_t{edge.last} << 8 | static_cast<uint64_t>(same))) *
+           0xff51afd7ed558ccdu;
+    hash ^= hash >> 32;
+  }
+  return hash;
+}
+
+int count_bytes(std::span<const Dfa::Edge> edges) {
+  int count = 0;
+  for (const Dfa::Edge& edge : edges) count += edge.last - edge.first + 1;
+  return count;
 }
 
 ByteSet read_by(std::span<const Dfa::Edge> edges) {
@@ -99,25 +111,44 @@ int32_t Machine::after_set(const CountedSet& set, int32_t state) const {
   return covered == set.bytes && (!set.wide || all_wide_lead_to(state, to)) ? to : kApart;
 }
 
-void Machine::find_runs() {
+// Some of the states of each shape are asked, for an automaton may have hundreds of thousands.
+std::vector<Machine::Candidate> Machine::find_counted_sets() const {
+  struct Shape {
+    int asked = 0;
+    std::optional<size_t> candidate;
+  };
   std::vector<Candidate> candidates;
+  std::unordered_map<uint64_t, Shape> shapes;
   std::array<std::unordered_map<ByteSet, size_t>, 2> known;  // by whether it is wide
-  const size_t states = std::min(automaton_.size(), kStatesAsked);
-  for (size_t i = 0; i < states; ++i) {
-    const Automaton::State& state = automaton_.state(static_cast<int32_t>(i));
-    if (state.plain_min >= kPlainEnough) continue;
+  for (size_t i = 0; i < automaton_.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const Automaton::State& state = automaton_.state(id);
     const std::span<const Dfa::Edge> edges = automaton_.edges(state);
+    if (count_bytes(edges) < kSetBytesMin) continue;
+    if (vocabulary_.parts(state.plain_min, state.plain_max).only_odd) continue;
+    Shape& shape = shapes[shape_of(edges)];
+    if (shape.asked == kLikesAsked) {
+      if (shape.candidate) ++candidates[*shape.candidate].states;
+      continue;
+    }
+    ++shape.asked;
     const auto [bytes, to] = widest(edges);
     // Bytes inside a character of several are counted by no one.
-    if (bytes.count() < kSetBytesMin || (bytes >> 128).any()) continue;
-    const CountedSet set{bytes, all_wide_lead_to(static_cast<int32_t>(i), to)};
+    if (static_cast<int>(bytes.count()) < kSetBytesMin || (bytes >> 128).any()) continue;
+    const CountedSet set{bytes, all_wide_lead_to(id, to)};
     if (after_set(set, to) < 0) continue;
     const auto [at, inserted] = known[set.wide].try_emplace(bytes, candidates.size());
     if (inserted) candidates.push_back({set, {}, 0});
+    shape.candidate = at->second;
     Candidate& candidate = candidates[at->second];
     ++candidate.states;
     candidate.exits |= (read_by(edges) | read_by(automaton_.edges(automaton_.state(to)))) & ~bytes;
   }
+  return candidates;
+}
+
+void Machine::find_runs() {
+  std::vector<Candidate> candidates = find_counted_sets();
   // All characters of several bytes: even the one mask of a loop is a walk over half of the vocabulary.
   std::erase_if(candidates, [](const Candidate& c) { return c.states < kStatesMin && !c.set.wide; });
   std::ranges::stable_sort(candidates, std::greater<>(), &Candidate::states);
@@ -227,7 +258,7 @@ bool Machine::mask_by_runs(ConfigId from, std::vector<uint32_t>& mask) {
     ByteSet exits;
     const RunLength length = run_from(run.steps, run.tokens.run_max(), from, &exits);
     exits &= ~run.steps.set.bytes;
-    if (!length.exact || length.bytes < 2 || !run.tokens.is_cheap(exits)) continue;
+    if (!length.exact || length.bytes < 1 || !run.tokens.is_cheap(exits)) continue;
     run.tokens.add(length.bytes, mask);
     for (size_t byte = 0; byte < 256; ++byte) {
       if (exits[byte]) walk(run.tokens.leaving(static_cast<uint8_t>(byte)), from, mask);

@@ -107,7 +107,11 @@ TEST(Machine, CountedSetsAreMaskedAsMatchingSays) {
                               "[^<]*</a>",
                               "<a>[^<]{7,}</a>",
                               "[^a-z]{8,20}é",
-                              "([^x]{8,20}|[^日]{12})7"}) {
+                              "([^x]{8,20}|[^日]{12})7",
+                              "[^x]{0,40}x[^y]{0,40}y",
+                              "[^=\\n]{1,40}=[^\\n]{0,50}",
+                              "[^b]{3,20}b[^b]{0,60}b",
+                              "[^@]{1,64}@[^@]{1,25}(\\.[^@]{1,9})?"}) {
     const auto made = compiler.compile(regex(pattern));
     ASSERT_TRUE(made.ok()) << pattern << ": " << made.failure().message;
     Machine& machine = **made;

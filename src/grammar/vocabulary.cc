@@ -94,9 +94,9 @@ std::string_view Vocabulary::bytes(int32_t id) const {
 }
 
 Vocabulary::Parts Vocabulary::parts(int min, int max) const {
-  if (min >= plain_chars_max_) return {&plain_.back(), &odd_};
+  if (min >= plain_chars_max_) return {&plain_.back(), &odd_, true};
   // Exactly those: of the plain tokens no other can come, and the long ones are in the odd trie.
-  if (min == max) return {&plain_[static_cast<size_t>(min)], &odd_};
+  if (min == max) return {&plain_[static_cast<size_t>(min)], &odd_, true};
   size_t level = 0;
   while (level + 1 < std::size(kLevels) && kLevels[level + 1] <= min) ++level;
   return {&plain_[static_cast<size_t>(kLevels[level])], &rest_[level]};

@@ -30,6 +30,7 @@ class Vocabulary {
   struct Parts {
     const std::vector<uint32_t>* mask;  // tokens that surely may come
     const Trie* trie;                   // those that must be asked
+    bool only_odd = false;              // none of plain characters alone is among the latter
   };
   // For a state that reads every text of at most `min` plain characters and none of more than `max`.
   Parts parts(int min, int max) const;
