@@ -18,36 +18,49 @@ size_t char_bytes(std::string_view text) {
   return found.valid ? static_cast<size_t>(found.bytes) : 0;
 }
 
+void accumulate(std::vector<std::vector<uint32_t>>& masks) {
+  for (size_t i = 1; i < masks.size(); ++i) {
+    for (size_t word = 0; word < masks[i].size(); ++word) masks[i][word] |= masks[i - 1][word];
+  }
+}
+
 }  // namespace
 
 ByteRuns::ByteRuns(const Vocabulary& vocabulary, const CountedSet& set)
-    : vocabulary_(vocabulary), leaving_(256), tries_(256) {
-  CHECK(set.bytes.any());
+    : vocabulary_(vocabulary), leaving_(256), without_run_(256, 0), tries_(256) {
+  CHECK((set.bytes << 128).any());
   up_to_.assign(kLengths + 1, std::vector<uint32_t>(vocabulary.mask_words(), 0));
+  leaving_up_to_ = up_to_;
   for (const int32_t id : vocabulary.sorted()) {
     const std::string_view bytes = vocabulary.bytes(id);
     size_t run = 0, at = 0;  // characters, and their bytes
     while (at < bytes.size()) {
       const auto byte = static_cast<uint8_t>(bytes[at]);
-      const size_t size = set.bytes[byte] ? 1 : set.wide && byte >= 0x80 ? char_bytes(bytes.substr(at)) : 0;
+      const size_t size = !set.bytes[byte] ? 0 : byte < 0x80 ? 1 : char_bytes(bytes.substr(at));
       if (size == 0) break;
       at += size;
       ++run;
     }
     run_max_ = std::max(run_max_, static_cast<int32_t>(run));
-    if (at < bytes.size()) {
-      leaving_[static_cast<uint8_t>(bytes[at])].push_back(id);
-    } else if (run <= kLengths) {
-      set_bit(up_to_[run], id);
+    const bool leaves = at < bytes.size();
+    if (run <= kLengths) {
+      set_bit((leaves ? leaving_up_to_ : up_to_)[run], id);
     } else {
-      longer_.emplace_back(static_cast<int>(run), id);
+      (leaves ? leaving_longer_ : longer_).emplace_back(static_cast<int>(run), id);
+    }
+    if (!leaves) continue;
+    const auto exit = static_cast<uint8_t>(bytes[at]);
+    if (run > 0 || exit >= 0x80) {
+      leaving_[exit].push_back(id);
+    } else {
+      ++without_run_[exit];
     }
   }
   std::ranges::sort(longer_);
-  for (size_t chars = 1; chars <= kLengths; ++chars) {
-    for (size_t word = 0; word < up_to_[chars].size(); ++word) up_to_[chars][word] |= up_to_[chars - 1][word];
-  }
-  bytes_used_ = (kLengths + 1) * vocabulary.mask_words() * sizeof(uint32_t);
+  std::ranges::sort(leaving_longer_);
+  accumulate(up_to_);
+  accumulate(leaving_up_to_);
+  bytes_used_ = 2 * (kLengths + 1) * vocabulary.mask_words() * sizeof(uint32_t);
   for (const std::vector<int32_t>& tokens : leaving_) bytes_used_ += tokens.size() * sizeof(int32_t);
 }
 
@@ -57,6 +70,25 @@ void ByteRuns::add(int chars, std::vector<uint32_t>& mask) const {
   for (const auto& [length, token] : longer_) {
     if (length > chars) break;
     set_bit(mask, token);
+  }
+}
+
+void ByteRuns::add_leaving(const std::vector<uint32_t>& tokens, int first, int last,
+                           std::vector<uint32_t>& mask) const {
+  const auto up_to = [this](int chars) -> const std::vector<uint32_t>& {
+    return leaving_up_to_[std::min(static_cast<size_t>(chars), kLengths)];
+  };
+  const std::vector<uint32_t>& most = up_to(last);
+  if (first == 0) {
+    for (size_t word = 0; word < mask.size(); ++word) mask[word] |= tokens[word] & most[word];
+  } else {
+    const std::vector<uint32_t>& fewer = up_to(first - 1);
+    for (size_t word = 0; word < mask.size(); ++word) mask[word] |= tokens[word] & most[word] & ~fewer[word];
+  }
+  for (const auto& [length, token] : leaving_longer_) {
+    if (length > last) break;
+    if (length >= first && (tokens[static_cast<size_t>(token) / 32] >> (token % 32) & 1) != 0)
+      set_bit(mask, token);
   }
 }
 
@@ -71,6 +103,7 @@ bool ByteRuns::is_cheap(const ByteSet& exits) const {
 const Trie& ByteRuns::leaving(uint8_t exit) {
   Trie& trie = tries_[exit];
   if (!trie.empty() || leaving_[exit].empty()) return trie;
+  trie.tokens.reserve(leaving_[exit].size());
   TrieBuilder builder(trie);
   for (const int32_t id : leaving_[exit]) builder.add(vocabulary_.bytes(id), id);
   builder.close();

@@ -4,7 +4,9 @@
 //
 // For constraints that count characters of a class, [a-z ]{20,300} or [^,]{1,80}: as long as the count lasts,
 // tokens of the set alone may come by their length, and of all others only those whose byte behind the run
-// can be read somewhere along it. Nothing needs to be asked of the former, and there are few of the latter.
+// can be read somewhere along it. Nothing needs to be asked of the former. Of the latter those with one byte
+// behind the run are asked once for each place that this byte leads to, for it is mostly the same place from
+// all along the count.
 //
 // One thread at a time.
 
@@ -16,16 +18,16 @@
 
 namespace minimax::grammar {
 
-// Characters of one byte, and all of several or none: what a negated class has.
+// Characters of one byte; and from 0xC2 on: all characters of several bytes that begin with this one. Negated
+// classes have most of these, \S all but those that begin as some space does.
 struct CountedSet {
-  ByteSet bytes;  // below 128
-  bool wide = false;
+  ByteSet bytes;
   bool operator==(const CountedSet&) const = default;
 };
 
 class ByteRuns {
  public:
-  // The vocabulary must outlive it. REQUIRES: the set has a byte.
+  // The vocabulary must outlive it. REQUIRES: the set has a byte below 128.
   ByteRuns(const Vocabulary& vocabulary, const CountedSet& set);
 
   int32_t run_max() const { return run_max_; }  // no token has more characters of the set at its front
@@ -34,11 +36,18 @@ class ByteRuns {
   // tries.
   void add(int chars, std::vector<uint32_t>& mask) const;
 
-  // The tokens with `exit` behind their run; made when it is first asked for.
+  // The tokens that begin with a run and go on with `exit`; made when it is first asked for. Those that begin
+  // with it are not among them if it is below 128: the vocabulary has their trie (Vocabulary::beginning).
+  // count_leaving() counts both.
   const Trie& leaving(uint8_t exit);
-  size_t count_leaving(uint8_t exit) const { return leaving_[exit].size(); }
+  size_t count_leaving(uint8_t exit) const { return leaving_[exit].size() + without_run_[exit]; }
+  size_t count_sorted(uint8_t exit) const { return leaving_[exit].size(); }  // of leaving()
   // All of these tries are there, or quickly made.
   bool is_cheap(const ByteSet& exits) const;
+  // Adds to `mask` those of `tokens`, all with something behind their run, that have first to last characters
+  // in it.
+  void add_leaving(const std::vector<uint32_t>& tokens, int first, int last,
+                   std::vector<uint32_t>& mask) const;
 
   size_t bytes_used() const { return bytes_used_; }
 
@@ -46,12 +55,16 @@ class ByteRuns {
   static constexpr size_t kLengths = 16;
   static constexpr size_t kQuickTokens = 1000;
 
+  using Longer = std::vector<std::pair<int, int32_t>>;  // (characters, token), ascending
+
   const Vocabulary& vocabulary_;
   int32_t run_max_ = 0;
-  std::vector<std::vector<uint32_t>> up_to_;     // [characters], up to kLengths
-  std::vector<std::pair<int, int32_t>> longer_;  // (characters, token), ascending
-  std::vector<std::vector<int32_t>> leaving_;    // [256]: tokens in the order of their bytes
-  std::vector<Trie> tries_;                      // [256]
+  std::vector<std::vector<uint32_t>> up_to_;  // [characters], up to kLengths: tokens of the set alone ...
+  std::vector<std::vector<uint32_t>> leaving_up_to_;  // ... and those with something behind their run
+  Longer longer_, leaving_longer_;
+  std::vector<std::vector<int32_t>> leaving_;  // [256]: the tokens of leaving(), in the order of their bytes
+  std::vector<size_t> without_run_;            // [256]: tokens that begin with a byte below 128
+  std::vector<Trie> tries_;                    // [256]
   size_t bytes_used_ = 0;
 };
 

@@ -62,7 +62,10 @@ Machine::Numbers::Known Machine::Numbers::number(Key key, size_t next) {
 }
 
 Machine::Machine(Automaton automaton, const Vocabulary& vocabulary)
-    : automaton_(std::move(automaton)), vocabulary_(vocabulary) {
+    : automaton_(std::move(automaton)),
+      vocabulary_(vocabulary),
+      path_(vocabulary.bytes_max() + 1),
+      rows_(path_.size()) {
   MatchWork work(kCompileStepsMax);
   work_ = &work;
   const uint64_t outermost = intern_frames({kOutermost});
@@ -251,14 +254,15 @@ void Machine::mask(ConfigId id, std::span<uint32_t> out) {
   mask(id, out, work);
 }
 
-// The inner loop of this room. For each depth of the path to the present node: the configuration there, and
-// its row of known steps; a row stays where it is once it is made.
+// The inner loop of this room.
 void Machine::walk(const Trie& trie, size_t begin, size_t behind, ConfigId from,
                    std::vector<uint32_t>& mask) {
-  std::vector<ConfigId> path(vocabulary_.bytes_max() + 1, kDead);
-  std::vector<const int32_t*> rows(path.size(), nullptr);
-  path[0] = from;
-  constexpr int64_t kNodesAStep = 32;
+  if (begin == behind) return;
+  ConfigId* const path = path_.data();
+  const int32_t** const rows = rows_.data();
+  const size_t above = trie.nodes[begin].depth - 1u;
+  path[above] = from;
+  rows[above] = config(from).next.get();
   int64_t nodes = 0;
   const TrieNode* const end = trie.nodes.data() + behind;
   for (const TrieNode* node = trie.nodes.data() + begin; node != end;) {
@@ -350,7 +354,10 @@ bool Machine::complete(ConfigId id) {
 size_t Machine::bytes_used() {
   const std::lock_guard lock(mutex_);
   size_t bytes = bytes_;
-  for (const Run& run : runs_) bytes += run.tokens.bytes_used() + run.steps.after.size() * sizeof(int32_t);
+  for (const Run& run : runs_) {
+    bytes += run.tokens.bytes_used() + run.steps.after.size() * sizeof(int32_t) +
+             run.leaving.size() * vocabulary_.mask_words() * sizeof(uint32_t);
+  }
   for (const SetSteps& kind : kinds_) bytes += kind.after.size() * sizeof(int32_t);
   return bytes;
 }

@@ -121,7 +121,7 @@ class Machine {
   void walk(const Trie& trie, ConfigId from, std::vector<uint32_t>& mask) {
     walk(trie, 0, trie.nodes.size(), from, mask);
   }
-  // The nodes from `begin` to `end`, whole subtrees of the root.
+  // The nodes from `begin` to `end`, whole subtrees of one node; `from` is the place at that node.
   void walk(const Trie& trie, size_t begin, size_t end, ConfigId from, std::vector<uint32_t>& mask);
   void spend(int64_t steps);
 
@@ -136,22 +136,43 @@ class Machine {
     ByteSet exits;   // what else its states read
     int states = 0;  // with the set
   };
+  // The tokens with one byte behind their run, as far as they can be read on from where it leads.
+  struct Leaving {
+    uint8_t exit = 0;
+    ConfigId to = kDead;
+    std::vector<uint32_t> tokens;  // a mask
+  };
   struct Run {
     ByteRuns tokens;
     SetSteps steps;
+    std::vector<Leaving> leaving;  // the one made first comes first
   };
+  // Where a run goes along: the last place stands for all behind it.
+  struct Way {
+    RunLength length;
+    std::vector<ConfigId> places;
+    ByteSet exits;  // all that can be read at some place, but for the bytes of the set below 128
+  };
+  static constexpr size_t kLeavingBytesMax = 2 << 20;  // masks of tokens that leave a run, kept for each run
   static constexpr int32_t kNowhere = -1, kApart = -2, kNotAsked = -3;
+  static constexpr int64_t kNodesAStep = 32;  // of a trie, walked
+  // Beyond so many tokens that leave a run everything is to be walked.
+  size_t too_many_leaving() const { return static_cast<size_t>(vocabulary_.size()) / 3 * 2; }
   static constexpr uint32_t kSubtreeMin = 16;  // nodes: smaller ones are walked
   std::vector<Candidate> find_counted_sets() const;
   void find_runs();
   SetSteps steps_of(const CountedSet& set) const;
   int32_t after_set(const CountedSet& set, int32_t state) const;
   int32_t after_range(int32_t state, int first, int last) const;
-  bool all_wide_lead_to(int32_t state, int32_t to) const;
-  RunLength run_from(SetSteps& steps, int32_t most, ConfigId from, ByteSet* exits);
+  ByteSet leads_to(int32_t state, int32_t to) const;
+  RunLength run_from(SetSteps& steps, int32_t most, ConfigId from, std::vector<ConfigId>* places);
   RunLength reads(ConfigId from, uint8_t kind);
   bool take_subtree(const Trie& trie, const TrieNode& node, ConfigId at, std::vector<uint32_t>& mask);
   bool mask_by_runs(ConfigId from, std::vector<uint32_t>& mask);
+  Way way_of(Run& run, ConfigId from);
+  void mask_leaving(Run& run, uint8_t exit, const Way& way, std::vector<uint32_t>& mask);
+  const std::vector<uint32_t>& leaving_to(Run& run, uint8_t exit, ConfigId to);
+  void walk_below(const Trie& trie, size_t node, ConfigId at, std::vector<uint32_t>& mask);
   std::optional<ByteSet> differing(ConfigId one, ConfigId other);
   bool mask_by_likeness(ConfigId from, std::vector<uint32_t>& mask);
 
@@ -169,6 +190,10 @@ class Machine {
   std::vector<Run> runs_;
   std::vector<SetSteps> kinds_;  // [kByteKinds]
   MatchWork* work_ = nullptr;    // of the call under way
+  // Of the walk under way, for each depth of the path to the present node: the configuration there, and its
+  // row of known steps; a row stays where it is once it is made.
+  std::vector<ConfigId> path_;
+  std::vector<const int32_t*> rows_;
   ConfigId start_ = 0;
   std::vector<std::pair<int32_t, uint64_t>> calls_;  // (rank, frame) of the closure under way
   Met met_;

@@ -111,6 +111,12 @@ TEST(Machine, CountedSetsAreMaskedAsMatchingSays) {
                               "[^x]{0,40}x[^y]{0,40}y",
                               "[^=\\n]{1,40}=[^\\n]{0,50}",
                               "[^b]{3,20}b[^b]{0,60}b",
+                              "[^a]{2,30}a[^q]{0,20}q",
+                              "[^ ]{1,20}( [^ ]{1,20}){3}",
+                              "[a-z]{1,7}( [a-z]{1,7}){2,20}",
+                              "([^a]{9}|[^z]{7}a)*",
+                              "[^\\s]{5,60}\\s\\S+",
+                              "(b?[^a-b]{2,40}a)*",
                               "[^@]{1,64}@[^@]{1,25}(\\.[^@]{1,9})?"}) {
     const auto made = compiler.compile(regex(pattern));
     ASSERT_TRUE(made.ok()) << pattern << ": " << made.failure().message;

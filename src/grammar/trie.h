@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <bitset>
 #include <cstdint>
 #include <string_view>
@@ -28,6 +29,8 @@ enum ByteKind : uint8_t {
   kAnyByte = 7
 };
 const std::array<ByteSet, kByteKinds>& byte_kinds();
+// For each byte the kinds that it is of, kAnyByte among them: bit k for kind k.
+const std::array<uint8_t, 256>& kinds_of_bytes();
 
 // In depth-first order: the nodes below node i are those up to i + skip.
 struct TrieNode {
@@ -67,7 +70,7 @@ class TrieBuilder {
     while (shared < bytes.size() && shared < last_.size() && bytes[shared] == last_[shared]) ++shared;
     close(shared);
     for (size_t i = shared; i < bytes.size(); ++i) {
-      open_.push_back({trie_.nodes.size(), {}, 0});
+      open_.push_back({trie_.nodes.size(), kAllKinds, 0});
       trie_.nodes.push_back({-1, 1, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(bytes[i])});
       trie_.tokens_before.push_back(static_cast<uint32_t>(trie_.tokens.size()));
     }
@@ -82,29 +85,23 @@ class TrieBuilder {
       TrieNode& node = trie_.nodes[done.node];
       node.skip = static_cast<uint32_t>(trie_.nodes.size() - done.node);
       node.height = static_cast<uint8_t>(std::min(done.height, TrieNode::kHeightMax)) & 31u;
-      node.kind = kind_of(done.below) & 7u;
+      node.kind = static_cast<unsigned>(std::countr_zero(done.kinds)) & 7u;
       if (open_.empty()) continue;
       Open& parent = open_.back();
-      parent.below |= done.below;
-      parent.below.set(node.byte);
+      parent.kinds &= done.kinds & kinds_[node.byte];
       parent.height = std::max(parent.height, done.height + 1);
     }
   }
 
  private:
+  static constexpr uint8_t kAllKinds = (1u << kByteKinds) - 1 + (1u << kAnyByte);
   struct Open {
     size_t node = 0;
-    ByteSet below;
+    uint8_t kinds = kAllKinds;  // that all bytes below are of
     unsigned height = 0;
   };
 
-  static uint8_t kind_of(const ByteSet& bytes) {
-    for (uint8_t kind = 0; kind < kByteKinds; ++kind) {
-      if ((bytes & ~byte_kinds()[kind]).none()) return kind;
-    }
-    return kAnyByte;
-  }
-
+  const std::array<uint8_t, 256>& kinds_ = kinds_of_bytes();
   Trie& trie_;
   std::vector<Open> open_;
   std::string_view last_;

@@ -38,14 +38,23 @@ const std::array<ByteSet, kByteKinds>& byte_kinds() {
   return kSets;
 }
 
+const std::array<uint8_t, 256>& kinds_of_bytes() {
+  static const std::array<uint8_t, 256> kKinds = [] {
+    std::array<uint8_t, 256> out{};
+    for (size_t byte = 0; byte < out.size(); ++byte) {
+      out[byte] = 1u << kAnyByte;
+      for (unsigned kind = 0; kind < kByteKinds; ++kind)
+        out[byte] |= static_cast<uint8_t>(byte_kinds()[kind][byte] ? 1u << kind : 0u);
+    }
+    return out;
+  }();
+  return kKinds;
+}
+
 Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
   const size_t count = bytes.size();
-  offsets_.push_back(0);
-  for (const std::string& text : bytes) {
-    blob_ += text;
-    offsets_.push_back(static_cast<uint32_t>(blob_.size()));
-    bytes_max_ = std::max(bytes_max_, text.size());
-  }
+  places_.resize(count);
+  for (const std::string& text : bytes) bytes_max_ = std::max(bytes_max_, text.size());
   std::vector<int32_t> order;
   for (size_t i = 0; i < count; ++i) {
     if (!bytes[i].empty()) order.push_back(static_cast<int32_t>(i));
@@ -63,12 +72,16 @@ Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
   for (const int32_t id : order) {
     const std::string& text = bytes[static_cast<size_t>(id)];
     if (previous != nullptr && text == *previous) {
+      places_[static_cast<size_t>(id)] = places_[static_cast<size_t>(previous_id)];
       twins_.push_back({id, previous_id});
       continue;
     }
     previous = &text;
     previous_id = id;
     sorted_.push_back(id);
+    places_[static_cast<size_t>(id)] = {static_cast<uint32_t>(blob_.size()),
+                                        static_cast<uint32_t>(text.size())};
+    blob_ += text;
     const int chars = plain_chars(text);
     const bool is_short = chars >= 0 && chars <= kCharsMax;
     if (is_short) {
@@ -83,14 +96,11 @@ Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
   }
   odd.close();
   for (TrieBuilder& builder : builders) builder.close();
+  for (size_t begin = 0; begin < all().nodes.size(); begin += all().nodes[begin].skip)
+    beginning_[all().nodes[begin].byte] = {begin, begin + all().nodes[begin].skip};
   for (size_t chars = 1; chars < plain_.size(); ++chars) {
     for (size_t word = 0; word < mask_words(); ++word) plain_[chars][word] |= plain_[chars - 1][word];
   }
-}
-
-std::string_view Vocabulary::bytes(int32_t id) const {
-  const auto i = static_cast<size_t>(id);
-  return std::string_view(blob_).substr(offsets_[i], offsets_[i + 1] - offsets_[i]);
 }
 
 Vocabulary::Parts Vocabulary::parts(int min, int max) const {

@@ -5,6 +5,7 @@
 // Why the parts: inside a JSON string nearly every token may come, and asking each of 200 000 would take
 // milliseconds. There the mask is the one of the plain tokens, known beforehand, and a walk over the others.
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -20,9 +21,12 @@ class Vocabulary {
   // bytes[id]; empty for ids that stand for no text (markers, unused ids).
   explicit Vocabulary(const std::vector<std::string>& bytes);
 
-  int32_t size() const { return static_cast<int32_t>(offsets_.size()) - 1; }
+  int32_t size() const { return static_cast<int32_t>(places_.size()); }
   size_t mask_words() const { return (static_cast<size_t>(size()) + 31) / 32; }
-  std::string_view bytes(int32_t id) const;
+  std::string_view bytes(int32_t id) const {
+    const Place place = places_[static_cast<size_t>(id)];
+    return {blob_.data() + place.begin, place.size};
+  }
   size_t bytes_max() const { return bytes_max_; }
   // The ids with bytes, in the order of these; of twins (below) one.
   std::span<const int32_t> sorted() const { return sorted_; }
@@ -38,6 +42,12 @@ class Vocabulary {
   // All tokens with bytes; of twins (below) one.
   const Trie& all() const { return rest_[0]; }
 
+  // The nodes of all() for the tokens that begin with the byte.
+  struct Nodes {
+    size_t begin = 0, end = 0;
+  };
+  Nodes beginning(uint8_t byte) const { return beginning_[byte]; }
+
   // Ids whose bytes are those of another id, with that id: they are in no trie.
   struct Twin {
     int32_t id = 0, of = 0;
@@ -48,14 +58,18 @@ class Vocabulary {
   static constexpr int kCharsMax = 48;  // tokens of more plain characters are treated as if they were odd
   static constexpr int kLevels[] = {0, 1, 2, 4, 8, 16, 32, kCharsMax};
 
-  std::string blob_;
-  std::vector<uint32_t> offsets_;
+  struct Place {
+    uint32_t begin = 0, size = 0;
+  };
+  std::string blob_;  // in the order of sorted_, in which it is read most
+  std::vector<Place> places_;
   size_t bytes_max_ = 0;
   std::vector<int32_t> sorted_;
   std::vector<std::vector<uint32_t>> plain_;  // [kCharsMax + 1]: of at most so many plain characters
   std::vector<Trie> rest_;                    // [levels]: all tokens but those of plain_[level]
-  Trie odd_;                                  // not of plain characters alone, or of too many
-  int plain_chars_max_ = 0;                   // of the plain tokens: beyond, a state reads all of them
+  std::array<Nodes, 256> beginning_{};
+  Trie odd_;                 // not of plain characters alone, or of too many
+  int plain_chars_max_ = 0;  // of the plain tokens: beyond, a state reads all of them
   std::vector<Twin> twins_;
 };
 
