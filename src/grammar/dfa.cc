@@ -47,6 +47,8 @@ class Builder {
         for (const Expr& item : expr.items) from = build(item, from);
         return from;
       case Expr::Kind::kChoice: {
+        if (const std::optional<Dfa> words = joined(expr, encoding_, nullable_, budget_))
+          return build_dfa(*words, from);
         const int32_t end = add_state();
         for (const Expr& item : expr.items) {
           const int32_t begin = add_state();
@@ -169,6 +171,10 @@ class Builder {
   }
 
   int32_t build_repeat(const Expr& expr, int32_t from) {
+    if (repeats_large(expr)) {
+      const Expr round = automaton(to_dfa(expr.items[0], encoding_, nullable_, budget_));
+      return build_repeat(repeat(round, expr.min, expr.max), from);
+    }
     if (const std::optional<Dfa> counted = joined(expr, encoding_, nullable_, budget_))
       return build_dfa(*counted, from);
     for (int i = 0; i < expr.min; ++i) from = build(expr.items[0], from);
@@ -426,6 +432,10 @@ Dfa product(const Dfa& a, const Dfa& b, bool subtract, Budget& budget) {
 }  // namespace
 
 Dfa to_dfa(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable, Budget& budget) {
+  if (repeats_large(expr)) {
+    const Expr round = automaton(to_dfa(expr.items[0], encoding, nullable, budget));
+    return to_dfa(repeat(round, expr.min, expr.max), encoding, nullable, budget);
+  }
   if (std::optional<Dfa> quick = joined(expr, encoding, nullable, budget)) return std::move(*quick);
   Builder builder(encoding, nullable, budget);
   const int32_t final = builder.build(expr, 0);

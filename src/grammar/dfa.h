@@ -44,6 +44,8 @@ Dfa chained(const Dfa& unit, int min, int max, Budget& budget);
 // more than one of them can. Nothing if there are more ways to do that than states, or more than `states_max`
 // in all.
 std::optional<Dfa> united(std::vector<Dfa> parts, size_t states_max, Budget& budget);
+// Of to_dfa: whether what is repeated is so large that it is better made an automaton once, for all rounds.
+bool repeats_large(const Expr& expr);
 // Of to_dfa: the quick way, where there is one.
 std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable,
                           Budget& budget);

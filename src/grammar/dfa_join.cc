@@ -22,9 +22,18 @@ bool is_counted(const Expr& expr) {
          std::max(expr.min, expr.max) >= kManyCopies;
 }
 
+// So many texts to choose from are sorted, rather than followed side by side.
+constexpr size_t kManyTexts = 16;
+
+bool is_word_list(const Expr& expr) {
+  return expr.kind == Expr::Kind::kChoice && expr.items.size() >= kManyTexts &&
+         std::ranges::all_of(expr.items, [](const Expr& item) { return item.kind == Expr::Kind::kText; });
+}
+
 bool is_large(const Expr& expr) {
-  return expr.kind == Expr::Kind::kDfa || is_counted(expr) ||
-         (expr.kind == Expr::Kind::kSequence && std::ranges::any_of(expr.items, is_large));
+  if (expr.kind == Expr::Kind::kDfa || is_counted(expr) || is_word_list(expr)) return true;
+  const bool of_parts = expr.kind == Expr::Kind::kSequence || expr.kind == Expr::Kind::kRepeat;
+  return of_parts && std::ranges::any_of(expr.items, is_large);
 }
 
 bool has_anchor(const Expr& expr) {
@@ -57,6 +66,22 @@ bool is_disjoint(const Dfa::State& a, const Dfa::State& b) {
   });
 }
 
+// For a place behind `base` other states.
+void shift(Dfa& part, int32_t base) {
+  for (Dfa::State& state : part.states) {
+    for (Dfa::Edge& edge : state.edges) edge.to += base;
+    for (Dfa::Call& call : state.calls) call.to += base;
+  }
+}
+
+// What `more` reads is read here too. REQUIRES: they are disjoint.
+void add_edges(Dfa::State& state, const Dfa::State& more) {
+  state.edges.insert(state.edges.end(), more.edges.begin(), more.edges.end());
+  state.calls.insert(state.calls.end(), more.calls.begin(), more.calls.end());
+  std::ranges::sort(state.edges, {}, &Dfa::Edge::first);
+  std::ranges::sort(state.calls, {}, &Dfa::Call::symbol);
+}
+
 // `out` and then `next`; false, and nothing changed, if a byte may belong to either.
 bool append(Dfa& out, Dfa next) {
   const Dfa::State start = next.states[0];
@@ -66,21 +91,76 @@ bool append(Dfa& out, Dfa next) {
   const size_t count = out.states.size();
   const auto base = static_cast<int32_t>(count);
   check_states(count + next.states.size());
-  for (Dfa::State& state : next.states) {
-    for (Dfa::Edge& edge : state.edges) edge.to += base;
-    for (Dfa::Call& call : state.calls) call.to += base;
-  }
+  shift(next, base);
   for (size_t i = 0; i < count; ++i) {
-    Dfa::State& state = out.states[i];
-    if (!state.final) continue;
-    state.edges.insert(state.edges.end(), next.states[0].edges.begin(), next.states[0].edges.end());
-    state.calls.insert(state.calls.end(), next.states[0].calls.begin(), next.states[0].calls.end());
-    std::ranges::sort(state.edges, {}, &Dfa::Edge::first);
-    std::ranges::sort(state.calls, {}, &Dfa::Call::symbol);
-    state.final = start.final;
+    if (!out.states[i].final) continue;
+    add_edges(out.states[i], next.states[0]);
+    out.states[i].final = start.final;
   }
   std::ranges::move(next.states, std::back_inserter(out.states));
   return true;
+}
+
+// `unit`, min to max times; nothing if a byte may belong to one round or to the next.
+std::optional<Dfa> repeated(const Dfa& unit, int min, int max, Budget& budget) {
+  const Dfa::State& start = unit.states[0];
+  if (start.final || max == 0 || unit.empty_language()) return {};
+  for (const Dfa::State& state : unit.states) {
+    if (state.final && !is_disjoint(state, start)) return {};
+  }
+  // Without a maximum the last round goes on with itself.
+  const int rounds = max < 0 ? std::max(min, 1) : max;
+  Dfa out{{Dfa::State{}}};
+  for (int round = 0; round < rounds; ++round) {
+    budget.spend(std::ssize(unit.states));
+    const size_t base = out.states.size();
+    check_states(base + unit.states.size());
+    Dfa copy = unit;
+    shift(copy, static_cast<int32_t>(base));
+    std::ranges::move(copy.states, std::back_inserter(out.states));
+    const Dfa::State first = out.states[base];
+    if (round == 0) {
+      out.states[0] = first;
+      out.states[0].final = min == 0;
+    } else {
+      for (size_t i = 0; i < unit.states.size(); ++i) {
+        if (unit.states[i].final) add_edges(out.states[base - unit.states.size() + i], first);
+      }
+    }
+    for (size_t i = 0; i < unit.states.size(); ++i) {
+      if (!unit.states[i].final) continue;
+      out.states[base + i].final = round + 1 >= min;
+      if (max < 0 && round + 1 == rounds) add_edges(out.states[base + i], first);
+    }
+  }
+  return out;
+}
+
+// One of these texts.
+Dfa word_list(const Expr& choice, Budget& budget) {
+  std::vector<std::string_view> words;
+  for (const Expr& item : choice.items) words.push_back(item.text);
+  std::ranges::sort(words);
+  Dfa out{{Dfa::State{}}};
+  std::string_view last;
+  std::vector<int32_t> path{0};  // the states along `last`
+  for (const std::string_view word : words) {
+    size_t shared = 0;
+    while (shared < word.size() && shared < last.size() && word[shared] == last[shared]) ++shared;
+    path.resize(shared + 1);
+    budget.spend(1 + std::ssize(word));
+    for (const char c : word.substr(shared)) {
+      const auto to = static_cast<int32_t>(out.states.size());
+      const auto byte = static_cast<uint8_t>(c);
+      check_states(out.states.size() + 1);
+      out.states.emplace_back();
+      out.states[static_cast<size_t>(path.back())].edges.push_back({byte, byte, to});
+      path.push_back(to);
+    }
+    out.states[static_cast<size_t>(path.back())].final = true;
+    last = word;
+  }
+  return out;
 }
 
 // Sets of states of automata that stand side by side in `out`, made states of it. A set of one is that one.
@@ -156,11 +236,8 @@ std::optional<Dfa> united(std::vector<Dfa> parts, size_t states_max, Budget& bud
     const auto base = static_cast<int32_t>(out.states.size());
     beginning.push_back(base);
     budget.spend(std::ssize(part.states));
-    for (Dfa::State& state : part.states) {
-      for (Dfa::Edge& edge : state.edges) edge.to += base;
-      for (Dfa::Call& call : state.calls) call.to += base;
-      out.states.push_back(std::move(state));
-    }
+    shift(part, base);
+    std::ranges::move(part.states, std::back_inserter(out.states));
     if (out.states.size() > states_max) return {};
   }
   if (!Union(out, states_max, budget).run(std::move(beginning))) return {};
@@ -201,6 +278,11 @@ Dfa chained(const Dfa& unit, int min, int max, Budget& budget) {
   return out;
 }
 
+bool repeats_large(const Expr& expr) {
+  return expr.kind == Expr::Kind::kRepeat && expr.items[0].kind != Expr::Kind::kDfa && !is_counted(expr) &&
+         is_large(expr) && !has_anchor(expr);
+}
+
 std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector<bool>& nullable,
                           Budget& budget) {
   if (expr.kind == Expr::Kind::kDfa) {
@@ -210,7 +292,11 @@ std::optional<Dfa> joined(const Expr& expr, Encoding encoding, const std::vector
   if (is_counted(expr)) {
     return chained(to_dfa(expr.items[0], encoding, nullable, budget), expr.min, expr.max, budget);
   }
-  if (expr.kind != Expr::Kind::kSequence || !is_large(expr) || has_anchor(expr)) return {};
+  if (is_word_list(expr) && encoding == Encoding::kUtf8) return word_list(expr, budget);
+  if (!is_large(expr) || has_anchor(expr)) return {};
+  if (expr.kind == Expr::Kind::kRepeat)
+    return repeated(to_dfa(expr.items[0], encoding, nullable, budget), expr.min, expr.max, budget);
+  if (expr.kind != Expr::Kind::kSequence) return {};
   Dfa out{{Dfa::State{{}, {}, true}}};
   std::vector<const Expr*> parts;
   add_parts(expr, parts);

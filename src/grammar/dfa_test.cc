@@ -36,6 +36,14 @@ TEST(Dfa, CountedSetsAcceptWhatTheGeneralWayDoes) {
       {"[a-z]{0,9}[0-9]{0,9}[.]?", "(?:[a-z]|a){0,9}(?:[0-9]|0){0,9}[.]?"},
       {"\\s{8,9}\"[^\"]{0,8}\"", "(?:\\s| ){8,9}\"(?:[^\"]|a){0,8}\""},
       {"(?:[é-ü]{8,9}){2}", "(?:(?:[é-ü]|ü){8,9}){2}"},
+      {"(?:[a-c]{8,9}x){2,4}", "(?:(?:[a-c]|a){8,9}x){2,4}"},
+      {"(?:[a-c]{8,9}x)*y?", "(?:(?:[a-c]|a){8,9}x)*y?"},
+      {"(?:x[a-c]{0,8}){3,}", "(?:x(?:[a-c]|a){0,8}){3,}"},
+      {"(?:x[a-c]{8,}){0,3}", "(?:x(?:[a-c]|a){8,}){0,3}"},
+      {"q(?:[a-c]{0,8}a){1,3}", "q(?:(?:[a-c]|a){0,8}a){1,3}"},  // a may end a round or be in the next
+      {"(?:[a-c]{0,8}){2}d", "(?:(?:[a-c]|a){0,8}){2}d"},
+      {"(?:(?:[a-c]{8}x){2}[yz]){0,3}z", "(?:(?:(?:[a-c]|a){8}x){2}[yz]){0,3}z"},
+      {"(?:[^\"]{1,8}\"(?:,[^\"]{1,8}\")*\n){1,2}", "(?:(?:[^\"]|b){1,8}\"(?:,(?:[^\"]|b){1,8}\")*\n){1,2}"},
   };
   for (const Encoding encoding : {Encoding::kUtf8, Encoding::kJsonString}) {
     for (const auto& [quick, general] : patterns)
@@ -53,6 +61,23 @@ TEST(Dfa, AnchorsAtTheOutsideBindWhatIsFound) {
   EXPECT_TRUE(same_language(found("^^(?:^a|b)$$"), of("a|b", Encoding::kUtf8)));
   EXPECT_TRUE(same_language(found("^$"), of("", Encoding::kUtf8)));
   EXPECT_TRUE(found("a$^b").empty_language());
+}
+
+TEST(Dfa, ManyTextsAcceptEachOfThemAndNoOther) {
+  const std::string begin = "a|ab|abc|abd|b|é|è|日本|日|zz|zza";
+  std::vector<Expr> words = {text("a"), text("ab"),   text("abc"), text("abd"), text("b"),   text("é"),
+                             text("è"), text("日本"), text("日"),  text("zz"),  text("zza"), text("a")};
+  std::string all = begin;
+  for (int i = 0; i < 20; ++i) {
+    words.push_back(text("w" + std::to_string(i)));
+    all += "|w" + std::to_string(i);
+  }
+  Budget budget(kCompileStepsMax);
+  EXPECT_TRUE(same_language(to_dfa(choice(words), Encoding::kUtf8, {}, budget), of(all, Encoding::kUtf8)));
+  words.push_back(text(""));
+  const Expr twice = sequence({choice(words), text("!"), choice(words)});
+  EXPECT_TRUE(same_language(to_dfa(twice, Encoding::kUtf8, {}, budget),
+                            of("(?:" + all + ")?!(?:" + all + ")?", Encoding::kUtf8)));
 }
 
 TEST(Dfa, AUnionAcceptsWhatItsPartsDo) {
