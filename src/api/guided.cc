@@ -218,6 +218,12 @@ Status add_guide(const GenerationParams& params, bool after_thinking, const Requ
   Constraint constraint = wanted.constraint;
   if (after_thinking && !wanted.free_text) constraint.prefix = kAfterThinking;
   Result<std::shared_ptr<grammar::Machine>> machine = context.compiler->compile(constraint);
+  if (!machine.ok() && machine.failure().kind == FailureKind::kOverloaded) {
+    return Failure{
+        FailureKind::kOverloaded,
+        fmt::format("{} cannot be used now: {}; try again later.", wanted.field, machine.failure().message),
+        wanted.field};
+  }
   if (!machine.ok()) {
     return invalid(fmt::format("{} cannot be used: {}.", wanted.field, machine.failure().message),
                    wanted.field);

@@ -30,6 +30,9 @@ void add_tool_constraint(Fields& fields, const ToolChoice& choice, const std::ve
                          bool parallel, const RequestContext& context,
                          std::optional<RequestedConstraint>& constraint);
 
+// Requests whose constraint waits to be compiled hold their thread: at most so many.
+inline constexpr int kWaitingCompilationsMax = grammar::kDearCompilationsMax;
+
 // Makes the guide of `generation` of what `params` limits: its constraint, compiled, and its budget for
 // thinking; nothing to do if there is neither. after_thinking: the prompt ends inside thinking, which a
 // parser will tell from the content.

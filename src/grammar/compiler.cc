@@ -104,6 +104,28 @@ Grammar to_grammar(const Constraint& constraint, Budget& budget) {
   return grammar;
 }
 
+void Compiler::Turn::take() {
+  std::unique_lock lock(compiler_.mutex_);
+  if (compiler_.dear_ == kDearCompilationsMax) {
+    throw Refusal{fmt::format("{} constraints that take long to compile are before it (kDearCompilationsMax)",
+                              kDearCompilationsMax),
+                  true};
+  }
+  ++compiler_.dear_;
+  compiler_.turn_ends_.wait(lock, [this] { return !compiler_.turn_is_taken_; });
+  compiler_.turn_is_taken_ = taken_ = true;
+}
+
+Compiler::Turn::~Turn() {
+  if (!taken_) return;
+  {
+    const std::lock_guard lock(compiler_.mutex_);
+    --compiler_.dear_;
+    compiler_.turn_is_taken_ = false;
+  }
+  compiler_.turn_ends_.notify_one();
+}
+
 Result<std::shared_ptr<Machine>> Compiler::compile(const Constraint& constraint) {
   const std::string key = constraint.key();
   {
@@ -119,11 +141,13 @@ Result<std::shared_ptr<Machine>> Compiler::compile(const Constraint& constraint)
     if (refused != refused_.end()) return invalid(refused->second);
   }
   std::shared_ptr<Machine> machine;
+  Turn turn(*this);
   try {
-    Budget budget(kCompileStepsMax);
+    Budget budget(kCompileStepsMax, [&turn] { turn.take(); });
     const Grammar grammar = to_grammar(constraint, budget);
     machine = std::make_shared<Machine>(Automaton(grammar, budget), vocabulary_);
   } catch (const Refusal& refusal) {
+    if (refusal.for_now) return Failure{FailureKind::kOverloaded, refusal.message, {}};
     const std::lock_guard lock(mutex_);
     if (key.size() <= kRefusedKeyMax) refused_.emplace_front(key, refusal.message);
     if (refused_.size() > kRefusedMax) refused_.pop_back();

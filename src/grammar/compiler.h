@@ -2,6 +2,7 @@
 // The door of this room: a constraint as a request gives it, to a machine that follows it. Machines are kept
 // and shared by requests of the same constraint. All methods may be called from any thread.
 
+#include <condition_variable>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -48,7 +49,8 @@ class Compiler {
   explicit Compiler(const std::vector<std::string>& token_bytes) : vocabulary_(token_bytes) {}
 
   // Failures are of kind kInvalid; the sentence says what is wrong with the constraint or which limit it
-  // exceeds. The machine borrows from the compiler.
+  // exceeds; or kOverloaded: too many others wait. A dear compilation (limits.h) waits for those before it,
+  // on this thread. The machine borrows from the compiler.
   Result<std::shared_ptr<Machine>> compile(const Constraint& constraint);
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
@@ -63,10 +65,27 @@ class Compiler {
     std::string key;
     std::shared_ptr<Machine> machine;
   };
+  // The turn of a dear compilation, as long as it lives.
+  class Turn {
+   public:
+    explicit Turn(Compiler& compiler) : compiler_(compiler) {}
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    void take();  // waits; throws Refusal if too many wait
+
+   private:
+    Compiler& compiler_;
+    bool taken_ = false;
+  };
+
   const Vocabulary vocabulary_;
   std::mutex mutex_;
   std::list<Entry> entries_;                                // the one used last comes first
   std::list<std::pair<std::string, std::string>> refused_;  // (key, sentence), so too
+  int dear_ = 0;  // compilations that have their turn or wait for it
+  bool turn_is_taken_ = false;
+  std::condition_variable turn_ends_;
 };
 
 }  // namespace minimax::grammar

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 
 namespace minimax::grammar {
 
@@ -16,15 +18,20 @@ inline constexpr size_t kRulesMax = 8192;                // rules of one grammar
 inline constexpr size_t kNfaStatesMax = 400'000;         // of one rule, before it is made deterministic
 inline constexpr size_t kStatesMax = 250'000;            // of all rules together
 inline constexpr int64_t kCompileStepsMax = 10'000'000;  // work of one compilation
-inline constexpr size_t kItemsMax = 2048;                // ways to read what was written so far
-inline constexpr int64_t kMatchStepsMax = 3'000'000;     // work of a sequence in advance ...
-inline constexpr int64_t kMatchStepsPerToken = 10'000;   // ... and what each of its tokens adds again
-inline constexpr size_t kMachineBytesMax = 64 << 20;     // state learnt while matching: for new requests ...
+// A compilation that goes beyond so many steps, some tens of milliseconds, is dear: dear ones take turns, for
+// each may take a second of a processor, and so many may run or wait. Others do not wait for them.
+inline constexpr int64_t kCheapCompileSteps = 750'000;
+inline constexpr int kDearCompilationsMax = 8;
+inline constexpr size_t kItemsMax = 2048;               // ways to read what was written so far
+inline constexpr int64_t kMatchStepsMax = 3'000'000;    // work of a sequence in advance ...
+inline constexpr int64_t kMatchStepsPerToken = 10'000;  // ... and what each of its tokens adds again
+inline constexpr size_t kMachineBytesMax = 64 << 20;    // state learnt while matching: for new requests ...
 inline constexpr size_t kMachineBytesHardMax = 256 << 20;  // ... and for those that run
 
 // Thrown inside this room, caught at its doors: becomes the failure's sentence.
 struct Refusal {
   std::string message;
+  bool for_now = false;  // the same may be compiled later
 };
 
 // Work of a sequence while it runs, in steps of some ten nanoseconds: the whole batch waits for it, so a
@@ -51,14 +58,29 @@ class MatchWork {
 // Work that is left. REQUIRES of all loops over user input: spend() in each turn.
 class Budget {
  public:
-  explicit Budget(int64_t steps) : left_(steps) {}
+  // `on_dear`, if there is one, is called when kCheapCompileSteps of the steps are spent; it may wait, or
+  // throw.
+  explicit Budget(int64_t steps, std::function<void()> on_dear = {})
+      : left_(steps), on_dear_(std::move(on_dear)) {
+    if (!on_dear_) return;
+    left_ = std::min(steps, kCheapCompileSteps);
+    later_ = steps - left_;
+  }
   void spend(int64_t steps = 1) {
     left_ -= steps;
-    if (left_ < 0) throw Refusal{"it takes more steps to compile than allowed (kCompileStepsMax)"};
+    if (left_ < 0) go_on();
   }
 
  private:
-  int64_t left_;
+  void go_on() {
+    left_ += std::exchange(later_, 0);
+    if (left_ < 0) throw Refusal{"it takes more steps to compile than allowed (kCompileStepsMax)"};
+    on_dear_();
+  }
+
+  int64_t left_;       // until it is dear, or all
+  int64_t later_ = 0;  // and then
+  std::function<void()> on_dear_;
 };
 
 }  // namespace minimax::grammar

@@ -1,5 +1,10 @@
 #include "grammar/regex.h"
 
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
 #include "grammar/test_machine.h"
 
 namespace minimax::grammar {
@@ -89,6 +94,35 @@ TEST(Regex, HostileOnesMeetANamedLimit) {
   EXPECT_EQ(refusal(nested), "");
   EXPECT_THAT(refusal(std::string(200, '(') + std::string(200, ')')), testing::HasSubstr("kNestingMax"));
   EXPECT_THAT(refusal(std::string(300'000, 'a')), testing::HasSubstr("kSourceBytesMax"));
+}
+
+// One of them at a time, and no more than so many in line: the others are told at once, and those that are
+// not dear do not wait.
+TEST(Regex, HostileOnesAtOnceTakeTurns) {
+  Compiler compiler(test_tokens());
+  std::vector<std::thread> threads;
+  std::atomic<int> too_dear{0}, too_many{0}, others{0};
+  for (int i = 0; i < 2 * kDearCompilationsMax; ++i) {
+    threads.emplace_back([&, i] {
+      const auto made = compiler.compile(regex("(a|b)*a(a|b){" + std::to_string(25 + i) + "}"));
+      if (made.ok()) {
+        ++others;
+      } else if (made.failure().kind == FailureKind::kOverloaded) {
+        EXPECT_THAT(made.failure().message, testing::HasSubstr("kDearCompilationsMax"));
+        ++too_many;
+      } else {
+        EXPECT_THAT(made.failure().message, testing::HasSubstr("Max)"));
+        ++too_dear;
+      }
+    });
+  }
+  EXPECT_TRUE(compiler.compile(regex("[ab]{3,9}q")).ok());
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(others, 0);
+  EXPECT_GE(too_dear, 1);
+  EXPECT_LE(too_many, kDearCompilationsMax);
+  // Their places are free again: what is dear and right is compiled, and a refusal for now is not kept.
+  EXPECT_TRUE(compiler.compile(regex(".*a.{10}")).ok());
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ class Hub {
   boost::asio::thread_pool& workers() { return *workers_; }
   // One thread for GET requests, which are short: /health answers while the workers read large prompts.
   boost::asio::thread_pool& short_worker() { return *short_worker_; }
-  // For requests whose constraint is compiled: a hostile one takes seconds.
+  // For requests whose constraint is compiled. Hostile ones take up to a second each and wait for each other,
+  // so there are threads beyond those that may wait.
   boost::asio::thread_pool& compile_workers() { return *compile_workers_; }
   // Ends the workers; what was queued for them is dropped. Before the event loop dies.
   void end_workers();

@@ -1,5 +1,6 @@
 #include <boost/asio/post.hpp>
 
+#include "api/guided.h"
 #include "server/connection.h"
 
 namespace minimax::server {
@@ -10,7 +11,8 @@ Hub::Hub(const Options& options, Handler handler, Gate gate)
       gate_(std::move(gate)),
       workers_(std::in_place, static_cast<size_t>(options.worker_threads)),
       short_worker_(std::in_place, 1),
-      compile_workers_(std::in_place, static_cast<size_t>(options.worker_threads)) {}
+      compile_workers_(std::in_place,
+                       static_cast<size_t>(options.worker_threads + api::kWaitingCompilationsMax)) {}
 
 void Hub::end_workers() {
   for (std::optional<boost::asio::thread_pool>* pool : {&workers_, &short_worker_, &compile_workers_}) {
