@@ -43,10 +43,13 @@ constexpr std::array<std::string_view, 31> kKnown{"$ref",
                                                   "minProperties",
                                                   "$id"};
 // They say nothing about which values are valid.
-constexpr std::array<std::string_view, 14> kAnnotations{
-    "title",           "description",      "default",     "examples", "example",
-    "$schema",         "$comment",         "deprecated",  "readOnly", "writeOnly",
-    "contentEncoding", "contentMediaType", "$vocabulary", "id"};
+// OpenAPI's discriminator tells a reader which branch to look at; the branches alone say what is valid.
+constexpr std::array<std::string_view, 17> kAnnotations{
+    "title",       "description", "default",         "examples",
+    "example",     "$schema",     "$comment",        "deprecated",
+    "readOnly",    "writeOnly",   "contentEncoding", "contentMediaType",
+    "$vocabulary", "id",          "discriminator",   "externalDocs",
+    "xml"};
 
 const Json* member(const Json& schema, std::string_view key) {
   return schema.is_object() ? schema.find(key) : nullptr;

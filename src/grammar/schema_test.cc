@@ -217,6 +217,7 @@ TEST(Schema, UnknownKeywordsAreRefusedByNameAndPlace) {
   EXPECT_THAT(refusal(R"({"multipleOf": 0.1})"), testing::HasSubstr("multipleOf"));
   EXPECT_THAT(refusal(R"({"type": "text"})"), testing::HasSubstr("type"));
   EXPECT_EQ(refusal(R"({"title": "t", "description": "d", "default": 1, "x-order": 3})"), "");
+  EXPECT_EQ(refusal(R"({"type": "array", "uniqueItems": false})"), "");
 }
 
 TEST(Schema, HostileOnesMeetANamedLimit) {
@@ -227,6 +228,22 @@ TEST(Schema, HostileOnesMeetANamedLimit) {
   EXPECT_THAT(refusal(R"({"type": "string", "maxLength": 100000})"), testing::HasSubstr("kRepeatMax"));
   EXPECT_THAT(refusal(R"({"type": "string", "pattern": "^(a|b)*a(a|b){20}$"})"), testing::HasSubstr("Max)"));
   EXPECT_THAT(refusal(R"({"allOf": [false]})"), testing::HasSubstr("no text"));
+}
+
+// As pydantic writes them; beside oneOf the discriminator adds nothing to what the branches say.
+TEST(Schema, DiscriminatedUnionsAreTheirBranches) {
+  const Constraint constraint = schema(R"({"$defs": {
+      "Cat": {"type": "object", "properties": {"kind": {"const": "cat", "type": "string"}, "lives": {"type": "integer"}},
+              "required": ["kind", "lives"], "additionalProperties": false},
+      "Dog": {"type": "object", "properties": {"kind": {"const": "dog", "type": "string"}},
+              "required": ["kind"], "additionalProperties": false}},
+    "discriminator": {"mapping": {"cat": "#/$defs/Cat", "dog": "#/$defs/Dog"}, "propertyName": "kind"},
+    "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]})");
+  const Matching match(constraint);
+  for (const char* text : {R"({"kind":"cat","lives":9})", R"({"kind":"dog"})"})
+    EXPECT_TRUE(match(text)) << text;
+  for (const char* text : {R"({"kind":"cat"})", R"({"kind":"dog","lives":9})", R"({"kind":"cow"})"})
+    EXPECT_FALSE(match(text)) << text;
 }
 
 }  // namespace
