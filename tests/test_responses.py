@@ -141,6 +141,7 @@ def test_the_oldest_turns_go_when_truncation_is_auto(client):
 
 
 def test_what_is_stored_can_be_fetched_and_deleted(client):
+    assert ask(client, input="Hello!", metadata={"ä" * 64: "ä" * 512}).metadata == {"ä" * 64: "ä" * 512}
     kept = ask(client, input="Hello!", metadata={"a": "b"})
     assert client.responses.retrieve(kept.id).model_dump() == kept.model_dump()
     assert kept.metadata == {"a": "b"}
@@ -213,7 +214,11 @@ def test_deleting_a_running_response_ends_it(client, server):
     ({"truncation": "some"}, "truncation"),
     ({"max_output_tokens": 0}, "max_output_tokens"),
     ({"prompt": {"id": "p"}}, "prompt"),
-    ({"metadata": {"a": "b" * 600}}, "metadata"),
+    ({"metadata": {"a": "b" * 513}}, "metadata"),
+    ({"metadata": {"a" * 65: "b"}}, "metadata"),
+    ({"metadata": {str(i): "b" for i in range(17)}}, "metadata"),
+    ({"previous_response_id": ""}, "previous_response_id"),
+    ({"extra_body": {"max_completion_tokens": 3}}, "max_completion_tokens"),
     ({"temperature": 1000}, "temperature"),
     ({"previous_response_id": "resp_nobody"}, "previous_response_id"),
 ])

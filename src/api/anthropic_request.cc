@@ -340,6 +340,7 @@ void refuse_what_is_absent(Fields& fields) {
   if (tier && *tier != "auto" && *tier != "standard_only")
     fields.fail("service_tier", "service_tier must be auto or standard_only.");
   fields.refuse("stop", "is a field of chat completions; send stop_sequences.");
+  fields.refuse("max_completion_tokens", "is a field of chat completions; send max_tokens.");
   fields.refuse("response_format", "is a field of chat completions; send output_config.format.");
   fields.refuse("reasoning_effort", "is a field of chat completions; send output_config.effort.");
   fields.object("metadata");  // for the client's own records

@@ -60,8 +60,9 @@ std::vector<std::string> Query::strings(std::string_view name) const {
 std::optional<bool> Query::boolean(std::string_view name) {
   const std::string* value = find(name);
   if (value == nullptr) return {};
-  if (*value == "true" || *value == "1") return true;
-  if (*value == "false" || *value == "0") return false;
+  // Python's clients write True.
+  if (*value == "true" || *value == "True" || *value == "1") return true;
+  if (*value == "false" || *value == "False" || *value == "0") return false;
   if (!failure_) {
     failure_ = invalid(fmt::format("{} must be true or false, not {}.", name, to_string(Json(*value))),
                        std::string(name));

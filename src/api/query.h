@@ -17,7 +17,7 @@ class Query {
   explicit Query(std::string_view text);
 
   // A name that is absent yields nothing; a value of another kind is a failure that names it.
-  std::optional<bool> boolean(std::string_view name);  // true, false, 1, 0
+  std::optional<bool> boolean(std::string_view name);  // true, false, True, False, 1, 0
   std::optional<int64_t> integer(std::string_view name);
   // Of a list: NAME=A&NAME=B, or with NAME[] as clients write it.
   std::vector<std::string> strings(std::string_view name) const;

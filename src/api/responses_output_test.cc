@@ -151,6 +151,9 @@ TEST(QueryTest, NamesAndValuesAreDecoded) {
   EXPECT_EQ(query.boolean("stream"), true);
   EXPECT_EQ(query.integer("starting_after"), 4);
   EXPECT_FALSE(query.boolean("absent"));
+  EXPECT_EQ(Query("stream=True").boolean("stream"), true);
+  EXPECT_EQ(Query("stream=False").boolean("stream"), false);
+  EXPECT_FALSE(Query("stream=TRUE").boolean("stream"));
   EXPECT_EQ(Query("a=1&a[]=2&a%5B%5D=3&ab=4").strings("a"), (std::vector<std::string>{"1", "2", "3"}));
   EXPECT_TRUE(query.ok());
   EXPECT_FALSE(query.integer("x"));

@@ -16,7 +16,7 @@ constexpr std::array kNames{Renamed{"max_tokens", "max_output_tokens"},
                             Renamed{"response_format", "text.format"}, Renamed{"messages", "input"},
                             Renamed{"reasoning_effort", "reasoning.effort"}};
 constexpr size_t kMetadataPairsMax = 16;
-constexpr size_t kMetadataBytesMax = 512;
+constexpr size_t kMetadataNameMax = 64, kMetadataValueMax = 512;  // characters
 constexpr std::string_view kIncludeLogprobs = "message.output_text.logprobs";
 constexpr std::string_view kIncludeEncrypted = "reasoning.encrypted_content";
 // The rest of the API's: members of items that do not come up here.
@@ -170,6 +170,12 @@ void read_logprobs(Fields& fields, ResponsesRequest& request) {
   request.chat.set("top_logprobs", top.value_or(0));
 }
 
+// Of JSON's strings, which are valid UTF-8.
+size_t count_chars(std::string_view text) {
+  return static_cast<size_t>(
+      std::ranges::count_if(text, [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
+}
+
 void read_metadata(Fields& fields, ResponsesRequest& request) {
   const Json* metadata = fields.object("metadata");
   request.echo.set("metadata", metadata != nullptr ? *metadata : Json::object());
@@ -178,9 +184,13 @@ void read_metadata(Fields& fields, ResponsesRequest& request) {
     fields.fail("metadata", fmt::format("metadata may have {} members at most.", kMetadataPairsMax));
   }
   for (const auto& [name, value] : metadata->as_object()) {
-    if (!value.is_string() || value.as_string().size() > kMetadataBytesMax) {
+    if (count_chars(name) > kMetadataNameMax) {
       fields.fail("metadata",
-                  fmt::format("metadata's values must be strings of at most {} bytes.", kMetadataBytesMax));
+                  fmt::format("metadata's names may have {} characters at most.", kMetadataNameMax));
+    }
+    if (!value.is_string() || count_chars(value.as_string()) > kMetadataValueMax) {
+      fields.fail("metadata", fmt::format("metadata's values must be strings of at most {} characters.",
+                                          kMetadataValueMax));
     }
   }
 }
@@ -192,7 +202,14 @@ void read_keeping(Fields& fields, ResponsesRequest& request) {
   if (request.background && !request.store) {
     fields.fail("background", "background needs store true: the response is fetched later.");
   }
-  request.previous_id = fields.string("previous_response_id").value_or("");
+  const std::optional<std::string> previous = fields.string("previous_response_id");
+  if (previous && previous->empty()) {
+    fields.fail("previous_response_id",
+                "previous_response_id is empty: it must be the id of a response; leave it out, or send null, "
+                "to begin "
+                "anew.");
+  }
+  request.previous_id = previous.value_or("");
   const std::string truncation = fields.string("truncation").value_or("disabled");
   if (truncation != "auto" && truncation != "disabled") {
     fields.fail("truncation", "truncation must be auto or disabled.");
@@ -229,7 +246,8 @@ void refuse_what_is_absent(Fields& fields) {
   fields.refuse("prompt", "prompt templates are not kept here; send instructions and input.");
   fields.refuse("conversation",
                 "conversations are not kept here; previous_response_id continues a response.");
-  fields.refuse("max_tokens", "is a field of chat completions; send max_output_tokens.");
+  for (const char* name : {"max_tokens", "max_completion_tokens"})
+    fields.refuse(name, "is a field of chat completions; send max_output_tokens.");
   fields.refuse("response_format", "is a field of chat completions; send text.format.");
   fields.refuse("reasoning_effort", "is a field of chat completions; send reasoning.effort.");
   if (const Json* n = fields.any("n"); n != nullptr && *n != Json(1))
