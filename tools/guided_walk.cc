@@ -177,11 +177,14 @@ Json sample(Machine& machine, std::mt19937_64& random, int count) {
   int open = 0;
   for (int i = 0; i < count; ++i) {
     std::string text;
-    if (Walker(machine, random).walk(text)) {
-      texts.push_back(text);
-    } else {
-      ++open;
+    try {
+      if (Walker(machine, random).walk(text)) {
+        texts.push_back(text);
+        continue;
+      }
+    } catch (const grammar::Refusal&) {  // it met a limit of matching
     }
+    ++open;
   }
   return Json::object({{"texts", std::move(texts)}, {"open", open}});
 }
@@ -207,10 +210,16 @@ Json bench(Compiler& compiler, const Json& line, std::mt19937_64& random) {
   const double compile_us = now_us() - begin;
   if (!machine.ok()) return Json::object({{"error", machine.failure().message}});
   std::vector<double> times, steps;
+  std::string ended;
   for (int i = 0; i < 30; ++i) {
     std::string text;
-    Walker(**machine, random).walk(text, &times, &steps);
+    try {
+      Walker(**machine, random).walk(text, &times, &steps);
+    } catch (const grammar::Refusal& refusal) {  // as a sequence would end
+      ended = refusal.message;
+    }
   }
+  if (times.empty() || steps.empty()) return Json::object({{"name", *line.find("name")}, {"ended", ended}});
   const double mean_us = mean_of(times);
   std::ranges::sort(times);
   return Json::object({{"name", *line.find("name")},
@@ -222,7 +231,8 @@ Json bench(Compiler& compiler, const Json& line, std::mt19937_64& random) {
                        {"worst_us", times.back()},
                        {"mean_steps", mean_of(steps)},
                        {"worst_steps", *std::ranges::max_element(steps)},
-                       {"bytes", static_cast<int64_t>((*machine)->bytes_used())}});
+                       {"bytes", static_cast<int64_t>((*machine)->bytes_used())},
+                       {"ended", ended}});
 }
 
 }  // namespace
