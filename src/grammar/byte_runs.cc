@@ -31,8 +31,9 @@ ByteRuns::ByteRuns(const Vocabulary& vocabulary, const CountedSet& set)
   CHECK((set.bytes << 128).any());
   up_to_.assign(kLengths + 1, std::vector<uint32_t>(vocabulary.mask_words(), 0));
   leaving_up_to_ = up_to_;
-  for (const int32_t id : vocabulary.sorted()) {
-    const std::string_view bytes = vocabulary.bytes(id);
+  for (size_t i = 0; i < vocabulary.sorted().size(); ++i) {
+    const int32_t id = vocabulary.sorted()[i];
+    const std::string_view bytes = vocabulary.sorted_bytes(i);
     size_t run = 0, at = 0;  // characters, and their bytes
     while (at < bytes.size()) {
       const auto byte = static_cast<uint8_t>(bytes[at]);

@@ -79,6 +79,7 @@ Vocabulary::Vocabulary(const std::vector<std::string>& bytes) {
     previous = &text;
     previous_id = id;
     sorted_.push_back(id);
+    sorted_begins_.push_back(static_cast<uint32_t>(blob_.size()));
     places_[static_cast<size_t>(id)] = {static_cast<uint32_t>(blob_.size()),
                                         static_cast<uint32_t>(text.size())};
     blob_ += text;

@@ -30,6 +30,11 @@ class Vocabulary {
   size_t bytes_max() const { return bytes_max_; }
   // The ids with bytes, in the order of these; of twins (below) one.
   std::span<const int32_t> sorted() const { return sorted_; }
+  // Of sorted()[i]: to go through all of them in this order misses no cache.
+  std::string_view sorted_bytes(size_t i) const {
+    const size_t end = i + 1 == sorted_begins_.size() ? blob_.size() : sorted_begins_[i + 1];
+    return {blob_.data() + sorted_begins_[i], end - sorted_begins_[i]};
+  }
 
   struct Parts {
     const std::vector<uint32_t>* mask;  // tokens that surely may come
@@ -63,6 +68,7 @@ class Vocabulary {
   };
   std::string blob_;  // in the order of sorted_, in which it is read most
   std::vector<Place> places_;
+  std::vector<uint32_t> sorted_begins_;  // [sorted_]: into blob_
   size_t bytes_max_ = 0;
   std::vector<int32_t> sorted_;
   std::vector<std::vector<uint32_t>> plain_;  // [kCharsMax + 1]: of at most so many plain characters
