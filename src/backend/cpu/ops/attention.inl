@@ -153,6 +153,10 @@ inline void attend_heads(const AttentionTask& task, int32_t row, int32_t tile, i
     q += int64_t{heads} * task.head_dim;
     state += heads * state_floats(task.head_dim);
   };
+  if constexpr (kLanes ==
+                16) {  // 32 registers hold the sums of six heads, as many as the family has a KV head
+    for (; head + 6 <= task.heads; advance(6)) attend_tile<6>(task, q, tile, keys, state);
+  }
   for (; head + 4 <= task.heads; advance(4)) attend_tile<4>(task, q, tile, keys, state);
   for (; head + 2 <= task.heads; advance(2)) attend_tile<2>(task, q, tile, keys, state);
   if (head < task.heads) attend_tile<1>(task, q, tile, keys, state);
