@@ -168,6 +168,7 @@ std::string Metrics::text(const engine::Stats& stats) const {
              {{"capacity", number(stats.requests_waiting)}, {"deferred", 0}});
   text.info("vllm:cache_config_info", "Information of the KV cache.",
             {{"block_size", std::to_string(m.options.block_tokens)},
+             {"cache_dtype", m.options.cache_dtype},
              {"num_gpu_blocks", std::to_string(m.options.block_count)},
              {"kv_cache_size_tokens", std::to_string(m.options.block_tokens * m.options.block_count)},
              {"enable_prefix_caching", m.options.prefix_caching ? "True" : "False"}});

@@ -23,6 +23,7 @@ struct MetricsOptions {
   int64_t context_tokens_max = 0;  // end of the token-count histograms
   int64_t block_tokens = 0;        // of the KV cache, as all that follow
   int64_t block_count = 0;
+  std::string cache_dtype = "bfloat16";  // or "fp8"
   bool prefix_caching = true;
   std::vector<RankBytes> ranks = {};  // of one replica
 };

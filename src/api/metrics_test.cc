@@ -143,7 +143,8 @@ TEST(MetricsTest, TellsWhereTokensCameFromAndWhyRequestsWait) {
             "36.0");
   EXPECT_EQ(value_of(text, "vllm:prompt_tokens_by_source_total" + labels + "source=\"local_cache_hit\"}"),
             "64.0");
-  EXPECT_NE(text.find("vllm:cache_config_info{engine=\"0\",block_size=\"16\",num_gpu_blocks=\"5\","
+  EXPECT_NE(text.find("vllm:cache_config_info{engine=\"0\",block_size=\"16\",cache_dtype=\"bfloat16\",num_"
+                      "gpu_blocks=\"5\","
                       "kv_cache_size_tokens=\"80\",enable_prefix_caching=\"True\"} 1"),
             std::string::npos);
 }

@@ -43,9 +43,8 @@ void check_sizes(const model::ModelShape& shape, const StepBenchOptions& options
     throw Error("bench step: contexts and prefills come to {} positions; the model has {}", tokens_max,
                 shape.context_tokens_max);
   }
-  // K and V in bf16.
-  const double kv_bytes = 2.0 * 2 * shape.layers * static_cast<double>(shape.kv_width()) * tokens_max *
-                          std::max(1, largest(options.batches));
+  const double kv_bytes = static_cast<double>(model::kv_token_bytes(shape, options.executor.kv_dtype)) *
+                          tokens_max * std::max(1, largest(options.batches));
   if (options.memory_bytes_max > 0 && kv_bytes > static_cast<double>(options.memory_bytes_max)) {
     throw Error("bench step: {} sequences of {} positions need {:.1f} GB of KV cache; {:.1f} GB are free",
                 largest(options.batches), tokens_max, kv_bytes / 1e9,
@@ -255,6 +254,7 @@ Json json_of(const StepRecord& record, const model::ModelShape& shape, const Ste
                        {"isa", report_value(report, "instruction set")},
                        {"threads", report_value(report, "threads")},
                        {"arithmetic", report_value(report, "arithmetic")},
+                       {"kv_dtype", std::string(model::name_of(options.executor.kv_dtype))},
                        {"model", options.model_name},
                        {"hidden", shape.hidden},
                        {"layers", shape.layers},

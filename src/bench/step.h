@@ -20,7 +20,7 @@ namespace minimax::bench {
 inline constexpr std::string_view kBytesReadName = "bytes read by the last step";
 
 struct StepBenchOptions {
-  // name, arithmetic, isa, threads and block_tokens count; sizes are chosen here.
+  // name, arithmetic, isa, threads, block_tokens and kv_dtype count; sizes are chosen here.
   backend::ExecutorOptions executor;
   std::vector<int32_t> batches = {1, 4, 16};  // sequences of a decode step
   std::vector<int32_t> contexts = {1024};     // tokens each has before the first timed step

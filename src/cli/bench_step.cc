@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "bench/step.h"
 #include "cli/bench.h"
+#include "cli/kv_dtype.h"
 #include "cli/model_location.h"
 #include "cli/plan.h"
 
@@ -27,6 +28,7 @@ constexpr Flag kFlags[] = {
     {"--threads", "", kBackend, kDone, "N", "all cores", "threads"},
     {"--cpu-isa", "", kBackend, kDone, "NAME", "best", "avx512, avx2 or scalar"},
     {"--linear-precision", "", kBackend, kDone, "NAME", "by checkpoint", "bf16, w8a16 or w8a8"},
+    {"--kv-cache-dtype", "", kBackend, kDone, "DTYPE", "auto", "auto or bfloat16; fp8 on cpu and ref"},
     {"--results", "", kOutput, kDone, "FILE", "", "append JSON lines"},
     {"--commit", "", kOutput, kDone, "ID", "", "commit to name in the records"},
 };
@@ -69,6 +71,7 @@ int run_bench_step(const Words& words, const Environment& environment) {
   options.executor.threads = static_cast<int32_t>(args.integer("--threads", 1, 1024).value_or(0));
   options.executor.isa = args.text("--cpu-isa").value_or("");
   options.executor.arithmetic = args.text("--linear-precision").value_or("");
+  options.executor.kv_dtype = kv_dtype_of(args);
   options.batches = counts(args, "--batch", options.batches);
   options.steps = static_cast<int32_t>(args.integer("--steps", 1, 100000).value_or(options.steps));
   // The defaults give way to a model of few positions.

@@ -29,11 +29,10 @@ int32_t step_rows_of(const ServeOptions& options) {
 }
 
 ServePlan plan_serve(const ServeOptions& options, const model::ModelShape& shape, const Machine& machine) {
-  constexpr int64_t kBf16Bytes = 2;
   ServePlan plan;
   plan.running_max = options.running_max;
   plan.step_rows_max = step_rows_of(options);
-  plan.kv_token_bytes = int64_t{2} * shape.layers * shape.kv_width() * kBf16Bytes;
+  plan.kv_token_bytes = model::kv_token_bytes(shape, options.kv_dtype);
 
   const int64_t block_bytes = plan.kv_token_bytes * options.block_tokens;
   const auto blocks_for = [&](int64_t tokens) {

@@ -21,7 +21,7 @@ struct ServePlan {
   int32_t context_tokens_max = 0;
   int32_t step_rows_max = 0;
   int32_t running_max = 0;
-  int64_t kv_token_bytes = 0;
+  int64_t kv_token_bytes = 0;  // fp8: with scales
   int64_t kv_bytes = 0;
   int64_t kv_tokens = 0;
 };

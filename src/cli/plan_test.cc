@@ -26,6 +26,15 @@ TEST(ServePlan, CountsTheKvOfTheFamily) {
   EXPECT_EQ(plan.kv_tokens, (int64_t{100} << 30) / (248 * 1024 * 16) * 16);
 }
 
+TEST(ServePlan, CountsTheCodesAndScalesOfKvInFp8) {
+  ServeOptions options;
+  options.kv_bytes = int64_t{100} << 30;
+  options.kv_dtype = model::KvDtype::kFp8;
+  const ServePlan plan = plan_serve(options, m2_like(), {});
+  EXPECT_EQ(plan.kv_token_bytes, 62 * 2 * 8 * (128 + 4));
+  EXPECT_EQ(plan.kv_tokens, (int64_t{100} << 30) / (62 * 2 * 8 * 132 * 16) * 16);
+}
+
 TEST(ServePlan, TooLittleMemoryIsAnErrorWithTheNumberThatFits) {
   ServeOptions options;
   options.kv_bytes = int64_t{10000} * 248 * 1024;

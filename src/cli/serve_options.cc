@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "cli/kv_dtype.h"
 
 namespace minimax::cli {
 namespace {
@@ -132,7 +133,6 @@ void sampling_part(const Args& args, ServeOptions& out) {
 
 void engine_part(const Args& args, ServeOptions& out) {
   constexpr std::array<std::string_view, 2> kPolicies{"fcfs", "priority"};
-  constexpr std::array<std::string_view, 2> kKvDtypes{"auto", "bfloat16"};
   constexpr std::array<std::string_view, 3> kBackends{"cpu", "cuda", "ref"};
   constexpr std::array<std::string_view, 3> kIsas{"avx512", "avx2", "scalar"};
   constexpr std::array<std::string_view, 3> kArithmetics{"bf16", "w8a16", "w8a8"};
@@ -150,9 +150,7 @@ void engine_part(const Args& args, ServeOptions& out) {
     throw UsageError("--block-size must be a multiple of {} on the CPU, but is {}", kCpuBlockMultiple,
                      out.block_tokens);
   }
-  constexpr std::array<std::string_view, 5> kFp8{"fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc", "fp8_ds_mla"};
-  refuse_values(args, "--kv-cache-dtype", kFp8, "still to come; the KV cache is bfloat16");
-  args.choice("--kv-cache-dtype", kKvDtypes);
+  out.kv_dtype = kv_dtype_of(args);
   out.kv_bytes = args.integer("--kv-cache-memory-bytes", 1, std::numeric_limits<int64_t>::max());
   integer(args, "--threads", 1, 1024, out.threads);
   out.isa = args.choice("--cpu-isa", kIsas).value_or("");

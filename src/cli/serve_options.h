@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/args.h"
 #include "cli/environment.h"
+#include "model/kv_dtype.h"
 
 namespace minimax::cli {
 
@@ -54,6 +55,7 @@ struct ServeOptions {
   bool priority_scheduling = false;
   bool prefix_caching = true;
   int32_t block_tokens = 16;
+  model::KvDtype kv_dtype = model::KvDtype::kBf16;
   std::optional<int64_t> kv_bytes;
 
   std::string backend = "cpu";

@@ -104,6 +104,7 @@ backend::ExecutorOptions executor_options(const ServeOptions& options, int32_t v
   out.isa = options.isa;
   out.threads = options.threads;
   out.block_tokens = options.block_tokens;
+  out.kv_dtype = options.kv_dtype;
   out.step_rows_max = step_rows_of(options);
   out.step_sequences_max = options.running_max;
   out.vocab_size = vocab_size;
@@ -208,6 +209,7 @@ std::string LoadedModel::facts(const ServeOptions& options) const {
   add("--linear-precision", options.arithmetic.empty() ? "auto" : options.arithmetic);
   add("--cpu-isa", backend::cpu::name_of(backend::cpu::choose_isa(options.isa)));
   add("--block-size", options.block_tokens);
+  add("--kv-cache-dtype", model::name_of(options.kv_dtype));
   add("--max-num-seqs", plan_.running_max);
   add("--max-num-batched-tokens", plan_.step_rows_max);
   add("--max-logprobs", options.max_logprobs);
@@ -248,6 +250,7 @@ ServedModel::ServedModel(const ServeOptions& options, const Environment& environ
                           .context_tokens_max = plan.context_tokens_max,
                           .block_tokens = limits.block_tokens,
                           .block_count = int64_t{limits.block_count} * options.data_parallel,
+                          .cache_dtype = std::string(model::name_of(options.kv_dtype)),
                           .prefix_caching = options.prefix_caching,
                           .ranks = rank_bytes(options, model_)});
   const engine::Options engine_options{.policy = options.priority_scheduling
@@ -275,13 +278,13 @@ void LoadedModel::log_plan(const ServeOptions& options) const {
             static_cast<double>(parameters.total) / 1e6, static_cast<double>(parameters.active) / 1e6);
   const model::ParallelLayout layout = layout_of(options);
   const int32_t ranks = layout.ranks();
-  log::info("memory: weights {:.3f} GB{}, KV cache {:.3f} GB{} = {} tokens of {} bytes in blocks of {}",
+  log::info("memory: weights {:.3f} GB{}, KV cache {:.3f} GB{} = {} tokens of {} bytes ({}) in blocks of {}",
             static_cast<double>(checkpoint_ ? checkpoint_->total_bytes()
                                             : model::total(model::weight_bytes(shape))) /
                 1e9,
             ranks > 1 ? fmt::format(" over {} ranks", ranks) : "", static_cast<double>(plan_.kv_bytes) / 1e9,
             options.backend == "cuda" && ranks * options.data_parallel > 1 ? " a rank" : "", plan_.kv_tokens,
-            plan_.kv_token_bytes, options.block_tokens);
+            plan_.kv_token_bytes, model::name_of(options.kv_dtype), options.block_tokens);
   if (options.data_parallel > 1) {
     log::info(
         "{} replicas, each with {} tokens of KV cache: a request goes where its prefix is cached, unless "

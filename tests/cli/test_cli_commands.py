@@ -42,7 +42,7 @@ EXPECTED_FLAGS = {
     "synth": "preset layers hidden q-heads kv-heads head-dim rotary-dim experts experts-per-token expert-width vocab "
              "context weights tensor-parallel-size rank seed file-size threads tokenizer",
     "bench": "",
-    "bench step": "batch context prefill steps backend threads cpu-isa linear-precision results commit",
+    "bench step": "batch context prefill steps backend threads cpu-isa linear-precision kv-cache-dtype results commit",
     "bench serve": "backend base-url host port endpoint header model tokenizer max-concurrency request-rate burstiness "
                    "num-prompts dataset-name dataset-path random-input-len random-output-len random-range-ratio seed "
                    "ignore-eos goodput percentile-metrics metric-percentiles save-result metadata extra-body",

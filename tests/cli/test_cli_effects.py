@@ -49,9 +49,25 @@ def test_flags_that_only_say_what_is_so(words):
         assert server.complete(max_tokens=1).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["fp8", "fp8_e4m3", "fp8_e5m2"])
-def test_an_fp8_cache_is_refused_by_name(kind):
-    refused("serve", "tiny", "--kv-cache-dtype", kind, code=2, says=["--kv-cache-dtype", kind, "bfloat16"])
+@pytest.mark.parametrize("kind, backend", [("fp8", "cpu"), ("fp8_e4m3", "cpu"), ("fp8", "ref")])
+def test_an_fp8_cache_holds_codes_and_scales_and_draws_what_it_would_alone(kind, backend):
+    with Server("tiny", "--kv-cache-dtype", kind, "--kv-cache-memory-bytes", "64M", "--backend", backend) as server:
+        # 4 layers, K and V of 4 heads of 128 codes and a scale of 4 bytes; blocks of 16 tokens.
+        tokens = 64 * 2**20 // (4 * 2 * 4 * 132 * 16) * 16
+        assert f"= {tokens} tokens of 4224 bytes (fp8) in blocks of 16" in server.log() and "tokens in fp8" in server.log()
+        assert f'cache_dtype="fp8",num_gpu_blocks="{tokens // 16}",kv_cache_size_tokens="{tokens}"' in server.http.get("/metrics").text
+        prompt = "Count from one to nine: one, two, three, four, five, six, seven"
+        once, again = (server.complete(prompt, max_tokens=12, temperature=0).json()["choices"][0]["text"] for _ in range(2))
+        assert once == again != ""  # the second one reads blocks of the first
+
+
+@pytest.mark.parametrize("kind", ["fp8_e5m2", "fp8_inc", "fp8_ds_mla"])
+def test_other_fp8_caches_are_refused_by_name(kind):
+    refused("serve", "tiny", "--kv-cache-dtype", kind, code=2, says=["--kv-cache-dtype", kind, "fp8_e4m3", "bfloat16"])
+
+
+def test_an_fp8_cache_on_a_gpu_is_refused_by_name():
+    refused("bench", "step", "tiny", "--backend", "cuda", "--kv-cache-dtype", "fp8", code=1, says=["--kv-cache-dtype fp8", "CUDA", "bfloat16"])
 
 
 @pytest.mark.parametrize("words, says", [

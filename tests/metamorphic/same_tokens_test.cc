@@ -28,6 +28,8 @@
 namespace minimax::engine {
 namespace {
 
+using backend::common::KvDtype;
+
 constexpr int32_t kPlentyOfRows = 512;
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -178,17 +180,19 @@ struct Conditions {
   bool prefix_caching = true;
   int32_t mates = 0;
   uint64_t order = 0;  // seed of the moments at which requests come; 0: all at once
+  KvDtype kv_dtype = KvDtype::kBf16;
 };
 
 std::unique_ptr<executor::Executor> make_executor(const Subject& subject, const Conditions& setup) {
   const int64_t block_bytes =
       subject.backend == "cpu"
-          ? backend::cpu::KvPool::block_bytes(subject.view->shape, setup.block_tokens)
-          : backend::ref::KvCache::bytes_of_block(subject.view->shape, setup.block_tokens);
+          ? backend::cpu::KvPool::block_bytes(subject.view->shape, setup.block_tokens, setup.kv_dtype)
+          : backend::ref::KvCache::bytes_of_block(subject.view->shape, setup.block_tokens, setup.kv_dtype);
   backend::ExecutorOptions options;
   options.name = subject.backend;
   options.threads = subject.backend == "cpu" ? setup.threads : 0;
   options.block_tokens = setup.block_tokens;
+  options.kv_dtype = setup.kv_dtype;
   options.kv_bytes = block_bytes * setup.block_count;
   options.step_rows_max = kPlentyOfRows;
   options.step_sequences_max = 8;
@@ -255,8 +259,9 @@ class Server {
   executor::StepResult result_;
 };
 
-std::vector<Answer> answer_alone(const Subject& subject, const std::vector<Request>& requests) {
-  const auto executor = make_executor(subject, Conditions{});
+std::vector<Answer> answer_alone(const Subject& subject, const std::vector<Request>& requests,
+                                 KvDtype kv_dtype = KvDtype::kBf16) {
+  const auto executor = make_executor(subject, {.kv_dtype = kv_dtype});
   std::vector<Answer> answers;
   for (const Request& request : requests) {
     Answer& answer = answers.emplace_back();
@@ -271,9 +276,12 @@ std::vector<Answer> answer_alone(const Subject& subject, const std::vector<Reque
 
 constexpr int32_t kOutput = 20;
 
-const std::vector<Answer>& tiny_alone() {
-  static const std::vector<Answer> answers = answer_alone(tiny_on_cpu(), probes(tiny_on_cpu(), kOutput));
-  return answers;
+const std::vector<Answer>& tiny_alone(KvDtype kv_dtype = KvDtype::kBf16) {
+  static const auto answers_with = [](KvDtype dtype) {
+    return answer_alone(tiny_on_cpu(), probes(tiny_on_cpu(), kOutput), dtype);
+  };
+  static const std::vector<Answer> bf16 = answers_with(KvDtype::kBf16), fp8 = answers_with(KvDtype::kFp8);
+  return kv_dtype == KvDtype::kBf16 ? bf16 : fp8;
 }
 
 std::vector<Request> with_mates(const Subject& subject, std::vector<Request> requests, int32_t count,
@@ -292,7 +300,7 @@ TEST_P(SameTokens, HoweverTheServerIsSetUp) {
   Server server(tiny_on_cpu(), setup);
   const auto requests =
       with_mates(tiny_on_cpu(), probes(tiny_on_cpu(), kOutput), setup.mates, setup.order + 100);
-  expect_same(tiny_alone(), server.answer(requests));
+  expect_same(tiny_alone(setup.kv_dtype), server.answer(requests));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -313,31 +321,50 @@ INSTANTIATE_TEST_SUITE_P(
                    .block_tokens = 32,
                    .block_count = 128,
                    .mates = 8,
-                   .order = 4}),
+                   .order = 4},
+        Conditions{.name = "fp8_kv_together", .kv_dtype = KvDtype::kFp8},
+        Conditions{.name = "fp8_kv_chunk_1", .chunk = 1, .kv_dtype = KvDtype::kFp8},
+        Conditions{.name = "fp8_kv_chunk_7_no_cache",
+                   .chunk = 7,
+                   .prefix_caching = false,
+                   .kv_dtype = KvDtype::kFp8},
+        Conditions{
+            .name = "fp8_kv_blocks_of_48", .block_tokens = 48, .block_count = 64, .kv_dtype = KvDtype::kFp8},
+        Conditions{.name = "fp8_kv_mates_chunk_7_two_threads",
+                   .chunk = 7,
+                   .threads = 2,
+                   .mates = 8,
+                   .order = 3,
+                   .kv_dtype = KvDtype::kFp8}),
     [](const auto& param) { return param.param.name; });
 
 TEST(SameTokensAfter, PreemptionsInATinyPool) {
-  int64_t preemptions = 0;  // not every order of arrival comes to one
-  for (const uint64_t order : {0, 5, 6, 7}) {
-    SCOPED_TRACE(fmt::format("order {}", order));
-    Server server(tiny_on_cpu(), {.chunk = 64, .block_count = 10, .order = order});
-    expect_same(tiny_alone(),
-                server.answer(with_mates(tiny_on_cpu(), probes(tiny_on_cpu(), kOutput), 6, order)));
-    preemptions += server.stats().preemptions;
+  for (const KvDtype kv_dtype : {KvDtype::kBf16, KvDtype::kFp8}) {
+    int64_t preemptions = 0;  // not every order of arrival comes to one
+    for (const uint64_t order : {0, 5, 6, 7}) {
+      SCOPED_TRACE(fmt::format("order {}, KV in {}", order, model::name_of(kv_dtype)));
+      Server server(tiny_on_cpu(), {.chunk = 64, .block_count = 10, .order = order, .kv_dtype = kv_dtype});
+      expect_same(tiny_alone(kv_dtype),
+                  server.answer(with_mates(tiny_on_cpu(), probes(tiny_on_cpu(), kOutput), 6, order)));
+      preemptions += server.stats().preemptions;
+    }
+    EXPECT_GE(preemptions, 3);
   }
-  EXPECT_GE(preemptions, 3);
 }
 
 TEST(SameTokensAfter, AHitOfTheWholePrompt) {
-  Server server(tiny_on_cpu(), {});
-  const auto requests = probes(tiny_on_cpu(), kOutput);
-  expect_same(tiny_alone(), server.answer(requests));
-  const std::vector<Answer> warm = server.answer(requests);
-  expect_same(tiny_alone(), warm);
-  // All blocks but that of the last token: its row is computed for its logits.
-  EXPECT_EQ(warm[0].cached_tokens, 64);
-  EXPECT_EQ(warm[1].cached_tokens, 48);
-  EXPECT_EQ(warm[4].cached_tokens, 0) << "prompt_logprobs needs every row";
+  for (const KvDtype kv_dtype : {KvDtype::kBf16, KvDtype::kFp8}) {
+    SCOPED_TRACE(model::name_of(kv_dtype));
+    Server server(tiny_on_cpu(), {.kv_dtype = kv_dtype});
+    const auto requests = probes(tiny_on_cpu(), kOutput);
+    expect_same(tiny_alone(kv_dtype), server.answer(requests));
+    const std::vector<Answer> warm = server.answer(requests);
+    expect_same(tiny_alone(kv_dtype), warm);
+    // All blocks but that of the last token: its row is computed for its logits.
+    EXPECT_EQ(warm[0].cached_tokens, 64);
+    EXPECT_EQ(warm[1].cached_tokens, 48);
+    EXPECT_EQ(warm[4].cached_tokens, 0) << "prompt_logprobs needs every row";
+  }
 }
 
 // The blocks that the answers of the first turn left behind are those of the second turn's prompt.
@@ -387,17 +414,21 @@ TEST(SameTokensThrough, TheEngineAndItsThread) {
 
 // The same on random weights, where no two logits are far apart, and on the reference back-end.
 TEST(SameTokensOnRandomWeights, OnEachBackEnd) {
-  for (const std::string backend : {"ref", "cpu"}) {
-    SCOPED_TRACE(backend);
+  for (const auto& [backend, kv_dtype] : {std::pair<std::string, KvDtype>{"ref", KvDtype::kBf16},
+                                          {"cpu", KvDtype::kBf16},
+                                          {"ref", KvDtype::kFp8},
+                                          {"cpu", KvDtype::kFp8}}) {
+    SCOPED_TRACE(fmt::format("{}, KV in {}", backend, model::name_of(kv_dtype)));
     const Subject& subject = synth_on(backend);
     const bool any_block = backend == "ref";  // cpu takes blocks of whole groups of 16 keys
     const auto requests = probes(subject, kOutput);
-    const std::vector<Answer> alone = answer_alone(subject, requests);
+    const std::vector<Answer> alone = answer_alone(subject, requests, kv_dtype);
     const Conditions small_chunks{.chunk = 7, .block_tokens = any_block ? 5 : 48};
     const Conditions beside_mates{.mates = 3, .order = 7};
     const Conditions tiny_pool{
         .chunk = 64, .block_tokens = any_block ? 4 : 16, .block_count = any_block ? 40 : 10, .mates = 6};
-    for (const Conditions& setup : {small_chunks, beside_mates, tiny_pool}) {
+    for (Conditions setup : {small_chunks, beside_mates, tiny_pool}) {
+      setup.kv_dtype = kv_dtype;
       SCOPED_TRACE(
           fmt::format("chunk {}, {} blocks of {}", setup.chunk, setup.block_count, setup.block_tokens));
       Server server(subject, setup);
@@ -419,6 +450,7 @@ TEST(SameTokensYardstick, TellsAnswersApart) {
   }
   const std::vector<Answer> other = answer_alone(tiny_on_cpu(), changed);
   for (size_t i = 0; i < other.size(); ++i) EXPECT_NE(in_words(other[i]), in_words(tiny_alone()[i]));
+  EXPECT_NE(in_words(tiny_alone(KvDtype::kFp8)[0]), in_words(tiny_alone()[0]));
 }
 
 }  // namespace
