@@ -24,6 +24,26 @@ def compare(folder, *flags: str, taps_dump=TAPS_DUMP) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("past", [0, 1500])
+def test_every_tap_is_within_its_bound_with_kv_in_fp8(small, past):
+    done = compare(small, "--backend", "ref,cpu,cpu-scalar", "--arithmetic", "w8a16", "--past", str(past), "--kv-dtype", "fp8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("| `attn` | 9216 |") == 3, done.stdout
+
+
+@pytest.mark.parametrize("own, other", [("fp8", "bfloat16"), ("bfloat16", "fp8")])
+def test_another_kv_dtype_is_told(small, tmp_path, own, other):
+    """The other side's KV cache is not what it is said to be: attention, and nothing else, is beyond its bound."""
+    wrapper = tmp_path / "taps_dump"
+    flags = 'exec "$0.real" "$@" --kv-dtype ' + other
+    (tmp_path / "taps_dump.real").symlink_to(TAPS_DUMP)
+    wrapper.write_text(f"#!/bin/sh\n{flags}\n")
+    wrapper.chmod(0o755)
+    done = compare(small, "--backend", "cpu", "--arithmetic", "w8a16", "--past", "100", "--kv-dtype", own, taps_dump=wrapper)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert {line.split("`")[1] for line in done.stdout.splitlines() if "beyond**" in line} == {"attn"}, done.stdout
+
+
+@pytest.mark.parametrize("past", [0, 1500])
 def test_every_tap_is_within_its_bound(small, past):
     done = compare(small, "--backend", "ref,cpu,cpu-scalar", "--past", str(past))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,11 +1,12 @@
 """The dialogues that tiny-m2 is trained and evaluated on: tools/tiny_m2/second."""
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from minimax_server import BINARY, ROOT
+from minimax_server import BINARY, PARSERS, ROOT, Server
 
 sys.path.insert(0, str(ROOT / "tools/tiny_m2"))
 from second.client import Client  # noqa: E402
@@ -85,3 +86,19 @@ def test_arguments_of_every_type_pass_through_template_and_parser(tmp_path):
         assert json.dumps(found) == json.dumps(expected), seed
         types |= {type(value) for _, arguments in expected for value in arguments.values()}
     assert {str, int, bool, list} <= types
+
+
+def test_an_fp8_cache_keeps_the_calls():
+    """Held-out dialogues against the server itself: calls and answers are exact as often as with a cache in bf16."""
+    shares = {}
+    for kind in ("bfloat16", "fp8"):
+        server = Server("--kv-cache-dtype", kind, *PARSERS)
+        try:
+            done = subprocess.run([sys.executable, ROOT / "tools/tiny_m2/evaluate.py", "--url", server.url, "--model", "tiny",
+                                   "--n", "20", "--concurrency", "8"], capture_output=True, text=True)
+        finally:
+            server.stop()
+        counts = re.findall(r"exact (\d+) of (\d+)", done.stdout)
+        assert len(counts) == 2, done.stdout + done.stderr
+        shares[kind] = [int(exact) / int(total) for exact, total in counts]
+    assert all(fp8 >= max(bf16 - 0.05, 0.9) for fp8, bf16 in zip(shares["fp8"], shares["bfloat16"])), shares

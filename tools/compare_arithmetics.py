@@ -8,7 +8,8 @@ The texts are held-out dialogues (tools/tiny_m2/second), rendered with the model
 tokens; at each token the whole distribution of the next one is compared. `exact` is tools/reference.py in float64 with nothing rounded;
 each other side is the back-end's own run on the whole text. KL(P || Q) in nats of P = exact, and of P = w8a8 (what the
 checkpoints were made for), at temperature 1. `fp8 KV` is exact but for attention's K and V, which are e4m3 with a scale
-per token and KV head: the reference's own doing, for no back-end has such a cache yet. Needs NumPy and Jinja2.
+per token and KV head: the reference's own doing; `w8a16 + fp8 KV` and `w8a8 + fp8 KV` are the back-end's, with such a
+cache. Needs NumPy and Jinja2.
 """
 import argparse
 import json
@@ -29,6 +30,8 @@ from template import tiny_template  # noqa: E402
 
 MODEL = REPOSITORY / "models" / "tiny-m2"
 ARITHMETICS = ("bf16", "w8a16", "w8a8")
+FP8_KV = " + fp8 KV"
+OF_BACKEND = (*ARITHMETICS, "w8a16" + FP8_KV, "w8a8" + FP8_KV)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -51,9 +54,10 @@ def ids_of(program: str, all_texts: list[str], tokens_max: int) -> list[list[int
     return [json.loads(line)["ids"][:tokens_max] for line in done.stdout.splitlines()]
 
 
-def taps_of(taps_dump: str, backend: str, arithmetic: str, ids: list[int], work: Path) -> dict[str, np.ndarray]:
-    subprocess.run([taps_dump, str(MODEL), "--backend", backend, "--arithmetic", arithmetic, "--out", str(work / "taps"),
-                    "--ids", ",".join(map(str, ids))], check=True)
+def taps_of(taps_dump: str, backend: str, name: str, ids: list[int], work: Path) -> dict[str, np.ndarray]:
+    arithmetic, kv_dtype = name.removesuffix(FP8_KV), "fp8" if name.endswith(FP8_KV) else "bfloat16"
+    subprocess.run([taps_dump, str(MODEL), "--backend", backend, "--arithmetic", arithmetic, "--kv-dtype", kv_dtype,
+                    "--out", str(work / "taps"), "--ids", ",".join(map(str, ids))], check=True)
     return read_safetensors(work / "taps")
 
 
@@ -73,8 +77,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
-    sides: dict[str, list[np.ndarray]] = {name: [] for name in ("exact", "fp8 KV", *ARITHMETICS)}
-    same: dict[str, list[np.ndarray]] = {name: [] for name in (*ARITHMETICS, "fp8 KV")}
+    sides: dict[str, list[np.ndarray]] = {name: [] for name in ("exact", "fp8 KV", *OF_BACKEND)}
+    same: dict[str, list[np.ndarray]] = {name: [] for name in (*OF_BACKEND, "fp8 KV")}
     fp8_kv = reference.Checkpoint(MODEL)
     fp8_kv.fp8_kv = True
     with tempfile.TemporaryDirectory() as work:
@@ -93,7 +97,8 @@ def main() -> None:
     print(f"{options.dialogues} dialogues, {rows} tokens, {options.backend}; mean entropy of exact {entropy:.3f} nats\n")
     print("| P | Q | mean KL(P, Q) | median | 99 % of tokens below | largest | arg max equal |\n|---|---|---|---|---|---|---|")
     results, split = {}, {}
-    for p, q in [("exact", "bf16"), ("exact", "w8a16"), ("exact", "w8a8"), ("w8a8", "bf16"), ("w8a8", "w8a16"), ("w8a16", "bf16"), ("exact", "fp8 KV")]:
+    for p, q in [("exact", "bf16"), ("exact", "w8a16"), ("exact", "w8a8"), ("w8a8", "bf16"), ("w8a8", "w8a16"), ("w8a16", "bf16"), ("exact", "fp8 KV"),
+                 ("exact", "w8a16" + FP8_KV), ("exact", "w8a8" + FP8_KV), ("w8a16", "w8a16" + FP8_KV), ("w8a8", "w8a8" + FP8_KV)]:
         own, other = joined[p], joined[q]
         kl = (np.exp(own) * (own - other)).sum(-1)
         equal = int((own.argmax(-1) == other.argmax(-1)).sum())

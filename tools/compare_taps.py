@@ -14,6 +14,8 @@ follows (docs/numerics.md, "Bounds"). Where the value before rounding is not nea
 How far is the layer? The taps are compared with the reference's own, errors in units of the tap's root mean square. Expert
 choices must be the reference's wherever its scores are further apart than the two routers' inputs explain.
 
+With --kv-dtype fp8 the KV cache of both is in fp8: the taps of K and V are those before it.
+
 With --past N the layers' rows stand at positions from N on, behind N positions of random K and V of all strengths of
 attention: far angles, and sums over N keys.
 
@@ -148,8 +150,11 @@ class Operations:
         return settle(raw, slack.reshape(x.shape))
 
     def attention(self, q, k, v):
+        head_dim, (rows, keys), fp8 = self.weights.config["head_dim"], (len(q), len(k)), self.weights.fp8_kv
+        if fp8:
+            k, v = (reference.fp8_heads(x, head_dim) for x in (k, v))
         reference.attention(self.weights, q, k, v)
-        raw, head_dim, (rows, keys) = self.weights.raw, self.weights.config["head_dim"], (len(q), len(k))
+        raw = self.weights.raw
         q, k, v = (x.reshape(len(x), -1, head_dim).transpose(1, 0, 2) for x in (q, k, v))
         causal, group, slack = np.tril(np.ones((rows, keys), bool), keys - rows), len(q) // len(k), np.empty(q.shape)
         # Sums: of a split, and then over splits. Scaled anew at every tile of a split and every further split, at most.
@@ -157,6 +162,7 @@ class Operations:
         splits, tiles = -(-keys // split), -(-split // self.profile.tile)
         sums = 2 * self.profile.serial(split + splits - 1)
         sums += 2 * (splits - 1 + tiles - 1) * (self.profile.exp + self.profile.unit)
+        sums += self.profile.unit * fp8  # a share times V's scale
         for head, own_q in enumerate(q):
             own_k, own_v = k[head // group], np.abs(v[head // group])
             scores = np.where(causal, own_q @ own_k.T / np.sqrt(head_dim), -np.inf)
@@ -165,6 +171,7 @@ class Operations:
             share /= share.sum(-1, keepdims=True)
             spread = self.profile.serial(head_dim) * (np.abs(own_q) @ np.abs(own_k).T) / np.sqrt(head_dim)
             spread += self.profile.exp + 2 * self.profile.unit * np.where(causal, below + np.abs(scores), 0)
+            spread += self.profile.unit * fp8 * np.where(causal, np.abs(scores), 0)  # a sum of products times K's scale
             spread = np.where(causal, spread, 0)
             own = (share * spread).sum(-1, keepdims=True) + sums
             slack[head] = (share * (spread + own)) @ own_v
@@ -317,8 +324,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump: str, work: Path, whole: dict,
-            positions: int) -> dict:
+            positions: int, fp8_kv: bool) -> dict:
     weights = Weights(model, arithmetic)
+    weights.fp8_kv = fp8_kv
     op, layers, tallies = Operations(weights, PROFILES[backend]), weights.config["num_hidden_layers"], {}
     inputs = {f"layers.{n}.input": whole["embed" if n == 0 else f"layers.{n - 1}.mlp_residual"] for n in range(layers)}
     inputs["head.input"] = whole[f"layers.{layers - 1}.mlp_residual"]
@@ -333,6 +341,7 @@ def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump
     def run(*flags: str) -> dict[str, np.ndarray]:
         name, *isa = backend.split("-")
         flags += ("--isa", isa[0]) if isa else ()
+        flags += ("--kv-dtype", "fp8") if fp8_kv else ()
         subprocess.run([taps_dump, model, "--backend", name, "--arithmetic", arithmetic, "--out", str(work / "taps"), *flags],
                        check=True)
         return read_safetensors(work / "taps")
@@ -359,7 +368,7 @@ def compare(model: str, arithmetic: str, backend: str, ids: list[int], taps_dump
     want = whole["logits"][:, :width]
     error, rms = end["logits"] - want, np.sqrt((want**2).mean())
     same = int((end["logits"].argmax(-1) == want.argmax(-1)).sum())
-    print(f"\n**{Path(model).name}, {arithmetic}, {backend}.** Whole model on {len(ids)} tokens: logits differ by "
+    print(f"\n**{Path(model).name}, {arithmetic}{', KV in fp8' if fp8_kv else ''}, {backend}.** Whole model on {len(ids)} tokens: logits differ by "
           f"{np.abs(error).max() / rms:.1e} of their rms at most ({np.sqrt((error**2).mean()) / rms:.1e} rms), arg max equal in "
           f"{same} of {len(ids)} rows. Layers fed by the reference"
           f"{f' behind {positions} positions' if positions else ''}: {other} of {layers * len(ids)} rows chose or ordered experts "
@@ -400,6 +409,7 @@ def main() -> None:
     parser.add_argument("--arithmetic", default="bf16,w8a16,w8a8")
     parser.add_argument("--rows", type=int, default=12, help="length of the sequence")
     parser.add_argument("--past", type=int, default=0, help="positions before the layers' rows")
+    parser.add_argument("--kv-dtype", default="bfloat16", choices=("bfloat16", "fp8"), help="of the KV cache")
     parser.add_argument("--out", help="JSON of all tallies")
     parser.add_argument("--golden", help="only write the reference's values at some places of the first model's taps here")
     options = parser.parse_args()
@@ -412,10 +422,13 @@ def main() -> None:
         if options.golden:
             return write_golden(options.golden, model, options.arithmetic.split(","), ids)
         for arithmetic in options.arithmetic.split(","):
-            whole = reference.forward(Weights(model, arithmetic), ids)
+            weights = Weights(model, arithmetic)
+            weights.fp8_kv = options.kv_dtype == "fp8"
+            whole = reference.forward(weights, ids)
             for backend in options.backend.split(","):
                 with tempfile.TemporaryDirectory() as work:
-                    tallies = compare(model, arithmetic, backend, ids, options.taps_dump, Path(work), whole, options.past)
+                    tallies = compare(model, arithmetic, backend, ids, options.taps_dump, Path(work), whole, options.past,
+                                      weights.fp8_kv)
                 good &= print_table(tallies)
                 results[f"{Path(model).name} {arithmetic} {backend}"] = {name: vars(t) for name, t in tallies.items()}
     if options.out:

@@ -55,7 +55,8 @@ def fp8_activations(x: np.ndarray) -> np.ndarray:
     return (to_e4m3(to_fp32(groups / scale)) * scale).reshape(rows, width)
 
 def fp8_heads(x: np.ndarray, head_dim: int) -> np.ndarray:
-    """K or V after a round trip through an fp8 cache: e4m3 with one fp32 scale, amax / 448, per token and KV head."""
+    """K or V after a round trip through an fp8 cache: e4m3 with one fp32 scale, amax / 448, per token and KV head. In float64
+    the product of code and scale is exact, so where the scale multiplies is no question here."""
     heads = x.reshape(len(x), -1, head_dim)
     amax = np.abs(heads).max(-1, keepdims=True)
     scale = np.where(amax > 0, to_fp32(amax / 448.0), 1.0)
@@ -211,12 +212,14 @@ def main() -> None:
     parser.add_argument("model", help="folder with config.json and *.safetensors")
     parser.add_argument("--ids", help="token ids, comma separated")
     parser.add_argument("--arithmetic", choices=ARITHMETICS, default="exact")
+    parser.add_argument("--fp8-kv", action="store_true", help="K and V of attention as an fp8 cache keeps them")
     parser.add_argument("--out", required=True, help="*.npz or *.safetensors")
     parser.add_argument("--tap-dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--layer", type=int, help="run this one layer on --layer-input instead of the whole model")
     parser.add_argument("--layer-input", help="*.npy, [rows, hidden]: the hidden states the layer is given")
     options = parser.parse_args()
     weights, taps = Checkpoint(options.model, options.arithmetic), {}
+    weights.fp8_kv = options.fp8_kv
     if options.layer is not None:
         layer(weights, options.layer, np.load(options.layer_input).astype(np.float64), taps)
     else:

@@ -4,7 +4,7 @@
 //   taps_dump MODEL --out FILE [--backend ref] [--isa avx2] [--arithmetic w8a8] --ids 1,2,3
 //   taps_dump MODEL --out FILE [--backend ref] [--isa avx2] [--arithmetic w8a8] --inputs FILE
 //
-// --backend: ref or cpu; --isa is for cpu.
+// --backend: ref or cpu; --isa is for cpu. --kv-dtype fp8: the KV cache in fp8 (not for cuda).
 // --ids: the whole model on one sequence. --inputs: single parts, each on the hidden states given for it:
 // tensors F32 [rows, hidden] named "layers.N.input" (that layer alone, positions from 0) and "head.input"
 // (final norm and head). With "layers.N.k_past" and "layers.N.v_past", F32 [positions, kv_width] of bf16
@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backend/common/arithmetic.h"
+#include "backend/common/fp8_kv.h"
 #include "backend/cpu/forward.h"
 #ifdef MINIMAX_CUDA
 #include "backend/cuda/forward.h"
@@ -43,13 +44,18 @@ using namespace minimax;
 
 struct Options {
   std::string model, out, backend = "ref", isa, arithmetic = "w8a8", ids, inputs;
+  std::string kv_dtype = "bfloat16";
 };
 
 Options parse_options(int argc, char** argv) {
   Options options;
-  const std::map<std::string_view, std::string*> flags = {
-      {"--out", &options.out}, {"--backend", &options.backend}, {"--arithmetic", &options.arithmetic},
-      {"--ids", &options.ids}, {"--isa", &options.isa},         {"--inputs", &options.inputs}};
+  const std::map<std::string_view, std::string*> flags = {{"--out", &options.out},
+                                                          {"--backend", &options.backend},
+                                                          {"--arithmetic", &options.arithmetic},
+                                                          {"--ids", &options.ids},
+                                                          {"--isa", &options.isa},
+                                                          {"--inputs", &options.inputs},
+                                                          {"--kv-dtype", &options.kv_dtype}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (const auto flag = flags.find(word); flag != flags.end()) {
@@ -161,10 +167,16 @@ class Recorder : public model::TapSink {
   std::vector<char> data_;
 };
 
-void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmetic, const Work& work,
+// The function that is computed.
+struct Numerics {
+  backend::common::Arithmetic arithmetic;
+  model::KvDtype kv_dtype;
+};
+
+void run_ref(const model::ModelView& model, const Numerics& numerics, const Work& work,
              model::TapSink& sink) {
   namespace ref = backend::ref;
-  const ref::Forward forward(model, arithmetic, &sink);
+  const ref::Forward forward(model, numerics.arithmetic, &sink);
   const std::vector<executor::BlockId> table = {0};  // one block holds the whole sequence
   const auto places = [&](size_t rows, int32_t first = 0) {
     std::vector<ref::RowPlace> result;
@@ -172,17 +184,16 @@ void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmet
     return result;
   };
   if (!work.ids.empty()) {
-    ref::KvCache kv(model.shape, static_cast<int32_t>(work.ids.size()), 1);
+    ref::KvCache kv(model.shape, static_cast<int32_t>(work.ids.size()), 1, numerics.kv_dtype);
     forward.head(forward.run(work.ids, places(work.ids.size()), kv));
   }
   for (const auto& [layer, input] : work.layer_inputs) {
     const size_t rows = input.size() / static_cast<size_t>(model.shape.hidden);
     const int32_t past = work.past_of(layer, model.shape);
-    ref::KvCache kv(model.shape, past + static_cast<int32_t>(rows), 1);
-    if (past > 0) {
-      std::ranges::copy(work.k_past.at(layer), kv.layer(layer).k.begin());
-      std::ranges::copy(work.v_past.at(layer), kv.layer(layer).v.begin());
-    }
+    ref::KvCache kv(model.shape, past + static_cast<int32_t>(rows), 1, numerics.kv_dtype);
+    if (past > 0)
+      ref::write_kv(work.k_past.at(layer), work.v_past.at(layer), places(static_cast<size_t>(past)),
+                    kv.layer(layer));
     forward.layer(layer, input, places(rows, past), kv.layer(layer));
   }
   if (!work.head_input.empty()) forward.head(work.head_input);
@@ -191,11 +202,11 @@ void run_ref(const model::ModelView& model, backend::common::Arithmetic arithmet
 // One sequence on backend/cpu.
 class CpuRun {
  public:
-  CpuRun(const model::ModelView& model, backend::common::Arithmetic arithmetic, backend::cpu::Isa isa,
-         int32_t rows_max, int32_t positions_max, model::TapSink& sink)
+  CpuRun(const model::ModelView& model, const Numerics& numerics, backend::cpu::Isa isa, int32_t rows_max,
+         int32_t positions_max, model::TapSink& sink)
       : shape_(model.shape),
-        weights_(model, arithmetic, threads_),
-        kv_(model.shape, kBlockTokens, positions_max / kBlockTokens + 1),
+        weights_(model, numerics.arithmetic, threads_),
+        kv_(model.shape, kBlockTokens, positions_max / kBlockTokens + 1, numerics.kv_dtype),
         forward_({weights_, kv_, backend::cpu::kernels_of(isa), threads_}, rows_max, positions_max) {
     for (executor::BlockId block = 0; block < kv_.block_count(); ++block) table_.push_back(block);
     sequence_.block_count = kv_.block_count();
@@ -262,8 +273,8 @@ class CpuRun {
   std::vector<executor::TokenId> ids_;
 };
 
-void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmetic, backend::cpu::Isa isa,
-             const Work& work, model::TapSink& sink) {
+void run_cpu(const model::ModelView& model, const Numerics& numerics, backend::cpu::Isa isa, const Work& work,
+             model::TapSink& sink) {
   const auto hidden = static_cast<size_t>(model.shape.hidden);
   size_t rows_max = std::max(work.ids.size(), work.head_input.size() / hidden);
   for (const auto& [layer, input] : work.layer_inputs) rows_max = std::max(rows_max, input.size() / hidden);
@@ -271,7 +282,7 @@ void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmet
   for (const auto& [layer, input] : work.layer_inputs)
     past_max = std::max(past_max, work.past_of(layer, model.shape));
   const auto rows = static_cast<int32_t>(rows_max);
-  CpuRun cpu(model, arithmetic, isa, rows, past_max + rows, sink);
+  CpuRun cpu(model, numerics, isa, rows, past_max + rows, sink);
   const std::vector<float> none;
   if (!work.ids.empty()) cpu.whole(work.ids);
   if (!work.head_input.empty()) cpu.head_of(work.head_input);  // before the layers: its taps belong to none
@@ -283,7 +294,7 @@ void run_cpu(const model::ModelView& model, backend::common::Arithmetic arithmet
 
 #ifdef MINIMAX_CUDA
 // One sequence on backend/cuda.
-void run_cuda(const model::ModelView& model, backend::common::Arithmetic arithmetic, const Work& work,
+void run_cuda(const model::ModelView& model, const Numerics& numerics, const Work& work,
               model::TapSink& sink) {
   namespace cuda = backend::cuda;
   if (!work.k_past.empty()) throw UsageError("--backend cuda: positions before the rows are not supported");
@@ -295,8 +306,9 @@ void run_cuda(const model::ModelView& model, backend::common::Arithmetic arithme
 
   cuda::select_device(0);
   const cuda::Stream stream;
-  const cuda::Weights weights(model, arithmetic);
-  const cuda::KvPool kv(model.shape, kBlockTokens, rows / kBlockTokens + 1, false);
+  const cuda::Weights weights(model, numerics.arithmetic);
+  const cuda::KvPool kv(model.shape, kBlockTokens, rows / kBlockTokens + 1,
+                        numerics.kv_dtype == model::KvDtype::kFp8);
   cuda::Forward forward({weights, kv, stream}, {.rows_max = rows,
                                                 .expert_rows_max = rows,
                                                 .context_tokens_max = rows,
@@ -343,7 +355,10 @@ void run(const Options& options) {
   const model::ModelConfig config = model::load_config(options.model);
   const model::Checkpoint checkpoint = model::Checkpoint::open(options.model);
   const model::ModelView model = model::bind_tensors(checkpoint, config.shape);
-  const auto arithmetic = backend::common::parse_arithmetic(options.arithmetic);
+  if (options.kv_dtype != "bfloat16" && options.kv_dtype != "fp8")
+    throw UsageError("--kv-dtype: expected bfloat16 or fp8, found \"{}\"", options.kv_dtype);
+  const Numerics numerics{backend::common::parse_arithmetic(options.arithmetic),
+                          options.kv_dtype == "fp8" ? model::KvDtype::kFp8 : model::KvDtype::kBf16};
   Work work;
   if (options.inputs.empty()) {
     work.ids = parse_ids(options.ids, config.shape.vocab_rows);
@@ -352,12 +367,12 @@ void run(const Options& options) {
   }
   Recorder recorder;
   if (options.backend == "ref") {
-    run_ref(model, arithmetic, work, recorder);
+    run_ref(model, numerics, work, recorder);
   } else if (options.backend == "cpu") {
-    run_cpu(model, arithmetic, backend::cpu::choose_isa(options.isa), work, recorder);
+    run_cpu(model, numerics, backend::cpu::choose_isa(options.isa), work, recorder);
 #ifdef MINIMAX_CUDA
   } else if (options.backend == "cuda") {
-    run_cuda(model, arithmetic, work, recorder);
+    run_cuda(model, numerics, work, recorder);
 #endif
   } else {
     throw UsageError("--backend: expected ref, cpu or, in a build with CUDA, cuda, found \"{}\"",

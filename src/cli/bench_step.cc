@@ -28,7 +28,7 @@ constexpr Flag kFlags[] = {
     {"--threads", "", kBackend, kDone, "N", "all cores", "threads"},
     {"--cpu-isa", "", kBackend, kDone, "NAME", "best", "avx512, avx2 or scalar"},
     {"--linear-precision", "", kBackend, kDone, "NAME", "by checkpoint", "bf16, w8a16 or w8a8"},
-    {"--kv-cache-dtype", "", kBackend, kDone, "DTYPE", "auto", "auto or bfloat16; fp8 on cpu and ref"},
+    {"--kv-cache-dtype", "", kBackend, kDone, "DTYPE", "auto", "auto or bfloat16; fp8"},
     {"--results", "", kOutput, kDone, "FILE", "", "append JSON lines"},
     {"--commit", "", kOutput, kDone, "ID", "", "commit to name in the records"},
 };

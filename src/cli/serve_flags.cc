@@ -140,7 +140,7 @@ constexpr Flag kFlags[] = {
      "prompts share the blocks of what they have in common", true},
     {"--block-size", "", kCache, kDone, "N", "16", "tokens of a KV block"},
     {"--kv-cache-dtype", "", kCache, kDone, "DTYPE", "auto",
-     "auto or bfloat16; fp8 (or fp8_e4m3) on cpu and ref"},
+     "auto or bfloat16; fp8 (or fp8_e4m3): half the bytes, and a little less exact"},
     {"--kv-cache-memory-bytes", "", kCache, kDone, "N", "by memory", "size of the KV cache; suffixes M, G"},
     {"--gpu-memory-utilization", "", kCache, kDone, "X", "0.9",
      "cuda: the part of a GPU's memory to use; a CPU's KV cache is sized by --kv-cache-memory-bytes"},
