@@ -19,6 +19,7 @@
 // than the L2 cache where the model is; nothing else flushes it.
 
 #include <algorithm>
+#include <barrier>
 #include <charconv>
 #include <cstdio>
 #include <fstream>
@@ -192,24 +193,30 @@ std::vector<Setting> shares_of(const Setting& setting, size_t replicas) {
   return shares;
 }
 
-// work(executor, share) for each replica that has a share, at once.
+// work(executor, share, meet) for each replica that has a share, at once. meet() returns when all have called
+// it: what they submit next is of one step.
 template <typename Work>
 void on_replicas(const Subject& subject, const Setting& setting, const Work& work) {
   const std::vector<Setting> shares = shares_of(setting, subject.replicas.size());
+  const auto busy = std::min<int64_t>(setting.sequences, std::ssize(shares));
+  std::barrier<> barrier(busy);
+  const auto meet = [&barrier] { barrier.arrive_and_wait(); };
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < shares.size() && shares[i].sequences > 0; ++i)
-    threads.emplace_back([&, i] { work(*subject.replicas[i], shares[i]); });
-  work(*subject.replicas[0], shares[0]);
+  for (size_t i = 1; i < static_cast<size_t>(busy); ++i)
+    threads.emplace_back([&, i] { work(*subject.replicas[i], shares[i], meet); });
+  work(*subject.replicas[0], shares[0], meet);
   for (std::thread& thread : threads) thread.join();
 }
 
 // Milliseconds of the middle step.
+template <typename Meet>
 double time_steps(executor::Executor& executor, const Setting& setting, bool sample, int32_t warmups,
-                  int32_t steps) {
+                  int32_t steps, const Meet& meet) {
   run_batch(executor, opening_of(setting));
   std::vector<double> ms;
   for (int32_t step = 0; step < warmups + steps; ++step) {
     const executor::StepBatch batch = step_of(setting, step, sample, executor.limits().vocab_size);
+    meet();
     const int64_t start_us = now_us();
     run_batch(executor, batch);
     if (step >= warmups) ms.push_back(static_cast<double>(now_us() - start_us) / 1000);
@@ -222,8 +229,8 @@ double time_steps(executor::Executor& executor, const Setting& setting, bool sam
 double time_steps(const Subject& subject, const Setting& setting, bool sample, int32_t warmups = kWarmups,
                   int32_t steps = 12) {
   double ms = 0;
-  on_replicas(subject, setting, [&](executor::Executor& executor, const Setting& share) {
-    const double own = time_steps(executor, share, sample, warmups, steps);
+  on_replicas(subject, setting, [&](executor::Executor& executor, const Setting& share, const auto& meet) {
+    const double own = time_steps(executor, share, sample, warmups, steps, meet);
     if (&executor == subject.replicas[0].get()) ms = own;
   });
   return ms;
@@ -246,10 +253,13 @@ class ExpertCount final : public model::TapSink {
 double count_experts(const Subject& subject, const Setting& setting) {
   ExpertCount count;
   subject.set_graphs(false);
-  subject.forwards[0]->set_taps(&count);
-  on_replicas(subject, setting, [](executor::Executor& executor, const Setting& share) {
+  on_replicas(subject, setting, [&](executor::Executor& executor, const Setting& share, const auto& meet) {
     run_batch(executor, opening_of(share));
-    run_batch(executor, step_of(share, 0, false, executor.limits().vocab_size));
+    for (int32_t step = 0; step < 2; ++step) {  // the first is of the replica that comes first
+      if (step == 1 && &executor == subject.replicas[0].get()) subject.forwards[0]->set_taps(&count);
+      meet();
+      run_batch(executor, step_of(share, step, false, executor.limits().vocab_size));
+    }
     run_batch(executor, closing_of(share));
   });
   subject.forwards[0]->set_taps(nullptr);
