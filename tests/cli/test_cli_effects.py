@@ -66,10 +66,6 @@ def test_other_fp8_caches_are_refused_by_name(kind):
     refused("serve", "tiny", "--kv-cache-dtype", kind, code=2, says=["--kv-cache-dtype", kind, "fp8_e4m3", "bfloat16"])
 
 
-def test_an_fp8_cache_on_a_gpu_is_refused_by_name():
-    refused("bench", "step", "tiny", "--backend", "cuda", "--kv-cache-dtype", "fp8", code=1, says=["--kv-cache-dtype fp8", "CUDA", "bfloat16"])
-
-
 @pytest.mark.parametrize("words, says", [
     (["--tensor-parallel-size", "2"], "rank 1 of 2: query heads 4-7, KV heads 2-3, experts 0-7, columns 256-511 of each, ids 1024-2047; weights 8.96 MB"),
     (["--tensor-parallel-size", "2", "--enable-expert-parallel"], "KV heads 2-3, experts 4-7, columns 0-511 of each"),

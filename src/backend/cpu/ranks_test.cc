@@ -50,7 +50,7 @@ model::ModelShape shape_of_two() {
   return shape;
 }
 
-CpuOptions options_for(Arithmetic arithmetic, Isa isa, common::KvDtype kv_dtype) {
+CpuOptions options_for(Arithmetic arithmetic, Isa isa, common::KvDtype kv_dtype = common::KvDtype::kBf16) {
   CpuOptions options;
   options.kv_dtype = kv_dtype;
   options.arithmetic = arithmetic;
