@@ -1,9 +1,12 @@
 #include "grammar/automaton.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include <fmt/format.h>
+
+#include "base/check.h"
 
 namespace minimax::grammar {
 namespace {
@@ -116,7 +119,8 @@ Grammar with_small_rules_inlined(Grammar grammar, Budget& budget) {
   for (int round = 0; round < 4; ++round) {
     std::vector<bool> small(grammar.rules.size(), false);
     for (size_t i = 1; i < small.size(); ++i) {
-      small[i] = size_without_calls(grammar.rules[i].body, kInlineNodesMax) <= kInlineNodesMax;
+      const Rule& rule = grammar.rules[i];
+      small[i] = rule.rest_of < 0 && size_without_calls(rule.body, kInlineNodesMax) <= kInlineNodesMax;
     }
     for (Rule& rule : grammar.rules) inline_calls(rule.body, grammar, small, budget);
   }
@@ -176,15 +180,34 @@ bool reaches_end(const Dfa& dfa, const std::vector<bool>& productive) {
   return false;
 }
 
-void find_productive(const std::vector<Dfa>& rules, std::vector<bool>& productive, Budget& budget) {
+void find_productive(const Grammar& grammar, const std::vector<Dfa>& rules, std::vector<bool>& productive,
+                     Budget& budget) {
   for (bool changed = true; changed;) {
     changed = false;
     for (size_t i = 0; i < rules.size(); ++i) {
+      // Every state of a rule can reach its end, if its beginning can.
+      const int32_t whole = grammar.rules[i].rest_of;
+      if (whole >= 0 && !productive[i] && productive[static_cast<size_t>(whole)])
+        productive[i] = changed = true;
       if (productive[i] || rules[i].states.empty()) continue;
       budget.spend(std::ssize(rules[i].states));
       if (reaches_end(rules[i], productive)) productive[i] = changed = true;
     }
   }
+}
+
+// Where the characters lead that the rule counts from its beginning on.
+std::vector<int32_t> counted_places(const Dfa& dfa, Budget& budget) {
+  std::vector<int32_t> places{0};
+  while (places.size() < dfa.states.size()) {
+    const std::vector<Dfa::Edge>& edges = dfa.states[static_cast<size_t>(places.back())].edges;
+    budget.spend();
+    const auto next = std::ranges::find_if(
+        edges, [](const Dfa::Edge& e) { return e.first <= Rule::kCounted && Rule::kCounted <= e.last; });
+    if (next == edges.end()) break;
+    places.push_back(next->to);
+  }
+  return places;
 }
 
 }  // namespace
@@ -208,6 +231,10 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
     const auto rule = static_cast<size_t>(work.back());
     work.pop_back();
     if (!dfas[rule].states.empty()) continue;
+    if (grammar.rules[rule].rest_of >= 0) {
+      work.push_back(grammar.rules[rule].rest_of);
+      continue;
+    }
     const Expr& body = grammar.rules[rule].body;
     std::optional<Dfa> whole = with_branches_united(body, grammar, nullable, unions, budget);
     dfas[rule] = whole ? std::move(*whole) : to_dfa(body, Encoding::kUtf8, nullable, budget);
@@ -221,7 +248,7 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
     }
   }
   std::vector<bool> productive(count, false);
-  find_productive(dfas, productive, budget);
+  find_productive(grammar, dfas, productive, budget);
   if (!productive[0]) throw Refusal{"there is no text that it matches"};
   starts_.assign(count, -1);
   for (size_t i = 0; i < count; ++i) {
@@ -230,9 +257,24 @@ Automaton::Automaton(const Grammar& source, Budget& budget) {
     starts_[i] = static_cast<int32_t>(states_.size());
     add_rule(dfas[i]);
   }
+  begin_inside(grammar, dfas, budget);
   order_rules(grammar);
   const bool called = std::ranges::any_of(calls_, [](const Call& call) { return call.rule == 0; });
   count_plain(*this, called ? 0 : dfas[0].states.size(), states_, budget);
+}
+
+// The beginnings of rules that are the rest of another.
+void Automaton::begin_inside(const Grammar& grammar, const std::vector<Dfa>& dfas, Budget& budget) {
+  std::map<size_t, std::vector<int32_t>> places;
+  for (size_t i = 0; i < starts_.size(); ++i) {
+    const Rule& rule = grammar.rules[i];
+    const auto whole = static_cast<size_t>(rule.rest_of);
+    if (rule.rest_of < 0 || starts_[whole] < 0) continue;
+    std::vector<int32_t>& counted = places[whole];
+    if (counted.empty()) counted = counted_places(dfas[whole], budget);
+    CHECK(static_cast<size_t>(rule.left) < counted.size());
+    starts_[i] = starts_[whole] + counted[counted.size() - 1 - static_cast<size_t>(rule.left)];
+  }
 }
 
 void Automaton::add_rule(const Dfa& dfa) {

@@ -59,6 +59,7 @@ class Automaton {
     return std::span(all).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
   }
   void add_rule(const Dfa& dfa);
+  void begin_inside(const Grammar& grammar, const std::vector<Dfa>& dfas, Budget& budget);
   void order_rules(const Grammar& grammar);
 
   std::vector<State> states_;

@@ -52,6 +52,18 @@ const std::array<Place, kPlaces>& places() {
   return kAll;
 }
 
+// The state itself; or, if it does nothing but call a rule and end, where that begins.
+int32_t stands_for(const Automaton& automaton, int32_t id) {
+  for (;;) {
+    const State& state = automaton.state(id);
+    const std::span<const Automaton::Call> calls = automaton.calls(state);
+    const bool passes = !state.final && calls.size() == 1 && automaton.edges(state).empty() &&
+                        automaton.tokens(state).empty() && automaton.state(calls[0].to).ends;
+    if (!passes) return id;
+    id = automaton.start(calls[0].rule);
+  }
+}
+
 // After one plain character.
 struct Reached {
   bool any = false;  // some plain character can be read
@@ -68,6 +80,7 @@ class Counter {
   Reached reached(int32_t id, int place) {
     const size_t key = static_cast<size_t>(id) * kPlaces + static_cast<size_t>(place);
     if (known_[key] != kNotAsked) return found_[static_cast<size_t>(known_[key])];
+    if (const int32_t same = stands_for(automaton_, id); same != id) return reached(same, place);
     Reached out;
     const size_t mine = scratch_.size();
     const std::span<const Dfa::Edge> edges = automaton_.edges(automaton_.state(id));
@@ -172,17 +185,18 @@ void count_min(const Counter& counter, const std::vector<Reached>& reached, std:
 }
 
 // Longest way, in characters, where it is bounded: from the states that read none, backwards.
-void count_max(const Counter& counter, const std::vector<Reached>& reached, size_t outermost,
-               std::vector<State>& states) {
+void count_max(const Automaton& automaton, const Counter& counter, const std::vector<Reached>& reached,
+               size_t outermost, std::vector<State>& states) {
   Steps steps;
   std::vector<int32_t> open(states.size(), 0);
   std::vector<int32_t> work;
   for (size_t i = 0; i < states.size(); ++i) {
     states[i].plain_max = kManyChars;
-    const bool returns = states[i].final && i >= outermost;  // to a caller, which may read on
-    const bool bounded = !returns && states[i].calls_begin == states[i].calls_end;
-    if (!bounded) continue;
     const auto id = static_cast<int32_t>(i);
+    const State& state = states[static_cast<size_t>(stands_for(automaton, id))];
+    const bool returns = state.final && i >= outermost;  // to a caller, which may read on
+    const bool bounded = !returns && state.calls_begin == state.calls_end;
+    if (!bounded) continue;
     open[i] = reached[i].end - reached[i].begin;
     for (const int32_t to : counter.states(reached[i])) steps.emplace_back(id, to);
     if (open[i] > 0) continue;
@@ -215,7 +229,7 @@ void count_plain(const Automaton& automaton, size_t outermost, std::vector<State
   for (size_t i = 0; i < states.size(); ++i)
     reached.push_back(counter.reached(static_cast<int32_t>(i), kBegin));
   count_min(counter, reached, states);
-  count_max(counter, reached, outermost, states);
+  count_max(automaton, counter, reached, outermost, states);
 }
 
 }  // namespace minimax::grammar

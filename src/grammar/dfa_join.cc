@@ -101,10 +101,22 @@ bool append(Dfa& out, Dfa next) {
   return true;
 }
 
+// What chained() requires.
+bool is_link(const Dfa& unit) {
+  const auto is_end = [](const Dfa::State& state) { return state.final; };
+  const auto leads_back = [](const Dfa::State& state) {
+    return !state.calls.empty() || std::ranges::find(state.edges, 0, &Dfa::Edge::to) != state.edges.end();
+  };
+  const auto end = std::ranges::find_if(unit.states, is_end);
+  return end != unit.states.end() && end != unit.states.begin() && end->edges.empty() &&
+         std::ranges::count_if(unit.states, is_end) == 1 && std::ranges::none_of(unit.states, leads_back);
+}
+
 // `unit`, min to max times; nothing if a byte may belong to one round or to the next.
 std::optional<Dfa> repeated(const Dfa& unit, int min, int max, Budget& budget) {
   const Dfa::State& start = unit.states[0];
   if (start.final || max == 0 || unit.empty_language()) return {};
+  if (is_link(unit)) return chained(unit, min, max, budget);
   for (const Dfa::State& state : unit.states) {
     if (state.final && !is_disjoint(state, start)) return {};
   }
@@ -261,8 +273,8 @@ Dfa chained(const Dfa& unit, int min, int max, Budget& budget) {
     return round * inner + (state < end ? state : state - 1);
   };
   const size_t count = static_cast<size_t>(rounds) * static_cast<size_t>(inner) + 1;
-  budget.spend(static_cast<int64_t>(count));
   check_states(count);
+  budget.spend(static_cast<int64_t>(count));
   Dfa out;
   out.states.reserve(count);
   for (int round = 0; round < rounds; ++round) {

@@ -108,6 +108,12 @@ inline Expr anchor(Expr::Kind kind) {
 struct Rule {
   std::string name;  // for messages
   Expr body;
+  // From 0 on: it is what that rule reads on where `left` more of the characters that it counts from its
+  // beginning on may come (kCounted among them), and has no body. Counts of different length share one
+  // automaton so. REQUIRES: neither matches the empty text.
+  int32_t rest_of = -1;
+  int32_t left = 0;
+  static constexpr uint8_t kCounted = 'x';
 };
 
 // Rule 0 is the whole. Anchors stand in regexes only: those are made automata of their own (dfa.h).

@@ -1,7 +1,10 @@
 #include "grammar/json_rules.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "grammar/regex.h"
 
 namespace minimax::grammar {
@@ -143,6 +146,24 @@ Expr JsonRules::quoted(Expr body) {
 
 Dfa JsonRules::characters(int min, int max, Budget& budget) {
   return chained(to_dfa(set_of(all_chars()), Encoding::kJsonString, {}, budget), min, max, budget);
+}
+
+Expr JsonRules::characters_to_end(int max) {
+  CHECK(!banned_);
+  if (!counted_) {
+    counted_char_ = automaton(to_dfa(set_of(all_chars()), Encoding::kJsonString, {}, budget_));
+    counted_ = add_rule("characters of a string", nothing());
+  }
+  const auto [known, inserted] = counted_rests_.try_emplace(max, -1);
+  if (!inserted) return rule(known->second);
+  counted_max_ = std::max(counted_max_, max);
+  grammar_.rules[static_cast<size_t>(*counted_)].body =
+      sequence({repeat(counted_char_, 0, counted_max_), text("\"")});
+  known->second = add_rule("rest of a string", nothing());
+  Rule& made = grammar_.rules[static_cast<size_t>(known->second)];
+  made.rest_of = *counted_;
+  made.left = max;
+  return rule(known->second);
 }
 
 }  // namespace minimax::grammar

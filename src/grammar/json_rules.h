@@ -1,6 +1,7 @@
 #pragma once
 // JSON as rules of a grammar: what schemas are put together from.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,6 +41,11 @@ class JsonRules {
   // Characters (JSON-encoded) of a string of min to max characters; max < 0: no limit.
   static Dfa characters(int min, int max, Budget& budget);
 
+  // At most `max` characters (JSON-encoded) of a string, and its closing quote: a rule. Those of all maxima
+  // share the automaton of the largest. REQUIRES: nothing is banned.
+  Expr characters_to_end(int max);
+  bool bans() const { return banned_.has_value(); }
+
   // Punctuation with the spaces around it.
   Expr open() const { return open_; }  // after { or [
   Expr close() const { return open_; }
@@ -60,6 +66,10 @@ class JsonRules {
   Expr open_, comma_, colon_;
   std::optional<Dfa> banned_;
   std::optional<int32_t> value_, object_, array_, string_, number_, integer_;
+  std::optional<int32_t> counted_;
+  Expr counted_char_;
+  int counted_max_ = 0;
+  std::map<int, int32_t> counted_rests_;  // by how many characters they read
 };
 
 }  // namespace minimax::grammar

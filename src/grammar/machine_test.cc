@@ -63,6 +63,13 @@ TEST(Machine, MasksSayWhatMatchingSays) {
   expect_true_masks(regex(".{0,30}"), "é a word");
   expect_true_masks(regex("(abc|ab|12)*-1?"), "abcab12-1");
   expect_true_masks(regex(".{5,}x"), "日本é abcx");
+  // Of different length: each begins inside one automaton.
+  Constraint lengths;
+  lengths.kind = Constraint::Kind::kJsonSchema;
+  lengths.schema = *parse_json(
+      R"({"prefixItems": [{"type": "string", "maxLength": 3}, {"type": "string", "minLength": 2, "maxLength": 50},
+          {"type": "string", "minLength": 3, "maxLength": 3}], "minItems": 3, "maxItems": 3, "type": "array"})");
+  expect_true_masks(lengths, R"(["ab", "é word\n abc", "日本a"])");
 }
 
 // The bytes, then texts of letters, spaces, digits, marks and other scripts, some of them long, some twice.

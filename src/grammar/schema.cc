@@ -1,6 +1,7 @@
 #include "grammar/schema.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 
@@ -346,15 +347,21 @@ Expr SchemaReader::read_array(const Json& schema, const std::string& place, int 
   return as_rule(sequence({text("["), rules_.open(), std::move(out), text("]")}), place);
 }
 
-std::optional<Dfa> SchemaReader::string_body(const Json& schema, const std::string& place,
-                                             Encoding encoding) {
-  std::optional<Dfa> out;
-  const auto add = [&](Dfa more) { out = out ? intersection(*out, more, budget_) : std::move(more); };
+// minLength and maxLength; -1: there is none.
+std::pair<int, int> SchemaReader::lengths_of(const Json& schema, const std::string& place) {
   const Json* least = schema.find("minLength");
   const Json* most = schema.find("maxLength");
   const int min = least == nullptr ? 0 : bounded_count(*least, "minLength", place);
   const int max = most == nullptr ? -1 : bounded_count(*most, "maxLength", place);
   if (max >= 0 && min > max) throw Refusal{fmt::format("minLength at {}/ is above maxLength", place)};
+  return {min, max};
+}
+
+std::optional<Dfa> SchemaReader::string_body(const Json& schema, const std::string& place,
+                                             Encoding encoding) {
+  std::optional<Dfa> out;
+  const auto add = [&](Dfa more) { out = out ? intersection(*out, more, budget_) : std::move(more); };
+  const auto [min, max] = lengths_of(schema, place);
   if (min > 0 || max >= 0) {
     if (encoding == Encoding::kJsonString) {
       add(JsonRules::characters(min, max, budget_));
@@ -399,6 +406,14 @@ Expr SchemaReader::read_string(const Json& schema, const std::string& place) {
   // Strings that say the same are one rule.
   const auto [known, inserted] = strings_.try_emplace(to_string(string_keywords(schema)), nothing());
   if (!inserted) return known->second;
+  const bool of_length_alone = std::ranges::none_of(std::array{"pattern", "&patterns", "format"},
+                                                    [&](const char* k) { return schema.find(k) != nullptr; });
+  if (const auto [min, max] = lengths_of(schema, place); of_length_alone && max >= 0 && !rules_.bans()) {
+    std::vector<Expr> parts{text("\"")};
+    if (min > 0) parts.push_back(automaton(JsonRules::characters(min, min, budget_)));
+    parts.push_back(rules_.characters_to_end(max - min));
+    return known->second = as_rule(sequence(std::move(parts)), place);
+  }
   std::optional<Dfa> body = string_body(schema, place, Encoding::kJsonString);
   known->second =
       body ? as_rule(JsonRules::quoted(automaton(rules_.allowed(std::move(*body)))), place) : rules_.string();

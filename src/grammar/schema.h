@@ -52,6 +52,7 @@ class SchemaReader {
   Expr read_type(const std::string& type, const Json& schema, const std::string& place, int depth);
   Expr read_object(const Json& schema, const std::string& place, int depth);
   Expr read_array(const Json& schema, const std::string& place, int depth);
+  static std::pair<int, int> lengths_of(const Json& schema, const std::string& place);
   Expr read_string(const Json& schema, const std::string& place);
   Expr read_number(bool integer, const Json& schema, const std::string& place);
   Expr as_rule(Expr body, const std::string& place);

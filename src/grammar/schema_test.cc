@@ -1,5 +1,7 @@
 #include "grammar/schema.h"
 
+#include <array>
+
 #include <fmt/format.h>
 
 #include "grammar/test_machine.h"
@@ -204,6 +206,43 @@ TEST(Schema, StringsThatSayTheSameAreOneRule) {
   expect(
       R"({"type": "array", "prefixItems": [{"type": "string", "maxLength": 1}, {"type": "string", "maxLength": 2}]})",
       {R"(["a", "ab"])"}, {R"(["ab", "a"])"});
+}
+
+// They share one automaton, and each begins at another place of it; the longest comes last, first, between.
+TEST(Schema, StringsOfDifferentLengthKeepTheirOwn) {
+  for (const std::vector<std::pair<int, int>>& lengths :
+       std::vector<std::vector<std::pair<int, int>>>{{{0, 3}, {0, 0}, {2, 12}, {5, 5}, {0, 1}},
+                                                     {{1, 9}, {0, 8}, {8, 9}},
+                                                     {{0, 0}},
+                                                     {{4, 4}},
+                                                     {{0, 2}, {2, 4}, {0, 40}}}) {
+    std::string items;
+    for (const auto& [min, max] : lengths) {
+      items += fmt::format(R"({}{{"type": "string", "minLength": {}, "maxLength": {}}})",
+                           items.empty() ? "" : ", ", min, max);
+    }
+    const std::string of = R"({"type": "array", "items": false, "prefixItems": [)" + items + "]}";
+    const auto texts_of = [&](size_t changed, int count) {
+      std::string out;
+      for (size_t i = 0; i < lengths.size(); ++i) {
+        std::string text;
+        for (int n = i == changed ? count : lengths[i].second; n > 0; --n)
+          text += std::array{"x", "é", "\\n", "日", "\\\"", "\\u0001", "😀"}[static_cast<size_t>(n) % 7];
+        out += (i == 0 ? "[\"" : ", \"") + text + "\"";
+      }
+      return out + "]";
+    };
+    const Matching match(schema(of));
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      for (int count = 0; count <= lengths[i].second + 2; ++count) {
+        const bool fits = lengths[i].first <= count && count <= lengths[i].second;
+        EXPECT_EQ(match(texts_of(i, count)), fits) << of << "\n" << texts_of(i, count);
+      }
+    }
+  }
+  expect(
+      R"({"anyOf": [{"type": "string", "maxLength": 2}, {"type": "string", "minLength": 4, "maxLength": 6}]})",
+      {R"("")", R"("ab")", R"("abcd")", R"("abcdef")"}, {R"("abc")", R"("abcdefg")"});
 }
 
 TEST(Schema, UnknownKeywordsAreRefusedByNameAndPlace) {
