@@ -11,6 +11,7 @@
 // One thread at a time.
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "grammar/trie.h"
@@ -30,7 +31,8 @@ class ByteRuns {
   // The vocabulary must outlive it. REQUIRES: the set has a byte below 128.
   ByteRuns(const Vocabulary& vocabulary, const CountedSet& set);
 
-  int32_t run_max() const { return run_max_; }  // no token has more characters of the set at its front
+  // No token has more characters of the set at its front, nor behind an exit.
+  int32_t run_max() const { return run_max_; }
 
   // Sets the bits of the tokens of at most `chars` characters, all of the set. Twins are left out, as in
   // tries.
@@ -49,6 +51,21 @@ class ByteRuns {
   void add_leaving(const std::vector<uint32_t>& tokens, int first, int last,
                    std::vector<uint32_t>& mask) const;
 
+  // What stands behind `exit`, a byte below 128: of the tokens that leave by it, with a run before it or
+  // without. Bits of those with `chars` characters behind it at most, all of the set; kept.
+  const std::vector<uint32_t>& behind(uint8_t exit, int chars);
+  // And those with something else behind it, after characters of the set: one group after the other of those
+  // with the same byte there. `begin`: where in the token what stands behind `exit` begins.
+  struct Further {
+    int32_t token = 0;
+    uint32_t begin = 0;
+  };
+  struct Group {
+    uint8_t exit = 0;
+    std::vector<Further> tokens;
+  };
+  const std::vector<Group>& further(uint8_t exit) const { return further_[exit]; }
+
   size_t bytes_used() const { return bytes_used_; }
 
  private:
@@ -64,7 +81,19 @@ class ByteRuns {
   Longer longer_, leaving_longer_;
   std::vector<std::vector<int32_t>> leaving_;  // [256]: the tokens of leaving(), in the order of their bytes
   std::vector<size_t> without_run_;            // [256]: tokens that begin with a byte below 128
-  std::vector<Trie> tries_;                    // [256]
+  struct Behind {
+    int32_t token = 0, chars = 0;
+  };
+  std::vector<std::vector<Behind>> behind_;  // [128]
+  std::vector<std::vector<Group>> further_;  // [128]
+  struct Known {
+    uint8_t exit = 0;
+    int chars = 0;
+    std::vector<uint32_t> mask;
+  };
+  static constexpr size_t kKnownMax = 16;
+  std::deque<Known> known_;  // of behind(); the one made first comes first
+  std::vector<Trie> tries_;  // [256]
   size_t bytes_used_ = 0;
 };
 

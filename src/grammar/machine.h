@@ -172,6 +172,8 @@ class Machine {
   Way way_of(Run& run, ConfigId from);
   void mask_leaving(Run& run, uint8_t exit, const Way& way, std::vector<uint32_t>& mask);
   const std::vector<uint32_t>& leaving_to(Run& run, uint8_t exit, ConfigId to);
+  std::optional<std::vector<uint32_t>> leaving_by_length(Run& run, uint8_t exit, ConfigId to);
+  std::vector<uint32_t> leaving_by_walk(Run& run, uint8_t exit, ConfigId to);
   void walk_below(const Trie& trie, size_t node, ConfigId at, std::vector<uint32_t>& mask);
   std::optional<ByteSet> differing(ConfigId one, ConfigId other);
   bool mask_by_likeness(ConfigId from, std::vector<uint32_t>& mask);

@@ -357,6 +357,37 @@ const std::vector<uint32_t>& Machine::leaving_to(Run& run, uint8_t exit, ConfigI
   for (const Leaving& known : run.leaving) {
     if (known.exit == exit && known.to == to) return known.tokens;
   }
+  std::optional<std::vector<uint32_t>> tokens = leaving_by_length(run, exit, to);
+  if (!tokens) tokens = leaving_by_walk(run, exit, to);
+  if (run.leaving.size() * tokens->size() * sizeof(uint32_t) > kLeavingBytesMax)
+    run.leaving.erase(run.leaving.begin());
+  return run.leaving.emplace_back(exit, to, std::move(*tokens)).tokens;
+}
+
+// Behind the exit more of the set may be counted, or nothing may follow: then most of these tokens are known
+// by the length of what stands there.
+std::optional<std::vector<uint32_t>> Machine::leaving_by_length(Run& run, uint8_t exit, ConfigId to) {
+  constexpr std::ptrdiff_t kMany = 4096;  // each of those that do not end with the set is followed
+  const Way way = way_of(run, to);
+  if (!way.length.exact) return {};
+  const auto may_come = [&](const ByteRuns::Group& group) { return way.exits[group.exit]; };
+  const std::vector<ByteRuns::Group>& further = run.tokens.further(exit);
+  std::ptrdiff_t asked = 0;
+  for (const ByteRuns::Group& group : further) asked += may_come(group) ? std::ssize(group.tokens) : 0;
+  if (asked > kMany) return {};
+  spend((static_cast<int64_t>(vocabulary_.mask_words()) + std::ssize(further)) / kNodesAStep + asked);
+  std::vector<uint32_t> tokens = run.tokens.behind(exit, way.length.bytes);
+  for (const ByteRuns::Group& group : further) {
+    if (!may_come(group)) continue;
+    for (const auto& [token, begin] : group.tokens) {
+      if (after_known(to, vocabulary_.bytes(token).substr(begin)) != kDead)
+        tokens[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+    }
+  }
+  return tokens;
+}
+
+std::vector<uint32_t> Machine::leaving_by_walk(Run& run, uint8_t exit, ConfigId to) {
   const Trie& trie = run.tokens.leaving(exit);
   const Vocabulary::Nodes begins = vocabulary_.beginning(exit);
   spend(static_cast<int64_t>(trie.nodes.size() + begins.end - begins.begin) / kNodesAStep);
@@ -371,9 +402,7 @@ const std::vector<uint32_t>& Machine::leaving_to(Run& run, uint8_t exit, ConfigI
     walk_below(trie, node, to, tokens);
     node += trie.nodes[node].skip;
   }
-  if (run.leaving.size() * tokens.size() * sizeof(uint32_t) > kLeavingBytesMax)
-    run.leaving.erase(run.leaving.begin());
-  return run.leaving.emplace_back(exit, to, std::move(tokens)).tokens;
+  return tokens;
 }
 
 // The token that ends at the node, and those below it.
