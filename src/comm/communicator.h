@@ -15,8 +15,8 @@ struct Slice {
   int32_t group = 0;
 };
 
-// In Gather::row_groups: a row that the calling rank does not read afterwards, so it is not copied to it. Only
-// where all ranks are of one process.
+// In Gather::row_groups: a row that the calling rank does not read afterwards, so it is not copied to it.
+// Only where all ranks are of one process.
 inline constexpr int32_t kRowNotRead = -1;
 
 // One buffer of which every rank has computed a part. `rows`, `stride` (bytes) and `slices` are the same on

@@ -17,12 +17,17 @@ Local::Local(const LocalOptions& options)
   if (options.hosts != nullptr) parcels_.resize(static_cast<size_t>(options.hosts->count()));
 }
 
+void Local::throw_given_up(int32_t rank) const {
+  throw Error("rank {}: another rank has given up waiting, after {} s", rank, options_.wait_s_max);
+}
+
 void Local::arrive_and_wait(int32_t rank) {
   const uint32_t round = round_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == options_.ranks) {
-    arrived_.store(0, std::memory_order_relaxed);
     {
       const std::lock_guard lock(mutex_);  // a rank between its last look and its sleep must hear of it
+      if (given_up_) throw_given_up(rank);
+      arrived_.store(0, std::memory_order_relaxed);
       round_.store(round + 1, std::memory_order_release);
     }
     next_round_.notify_all();
@@ -32,9 +37,14 @@ void Local::arrive_and_wait(int32_t rank) {
   for (int32_t i = 0; i < options_.spins; ++i)
     if (over()) return;
   std::unique_lock lock(mutex_);
-  if (!next_round_.wait_for(lock, std::chrono::duration<double>(options_.wait_s_max), over))
-    throw Error("rank {} waited {} s for the other ranks of {}: {} of them came", rank, options_.wait_s_max,
-                options_.ranks, arrived_.load() - 1);
+  const auto ended = [&] { return given_up_ || over(); };
+  const bool in_time = next_round_.wait_for(lock, std::chrono::duration<double>(options_.wait_s_max), ended);
+  if (over()) return;
+  if (in_time) throw_given_up(rank);
+  given_up_ = true;
+  next_round_.notify_all();
+  throw Error("rank {} waited {} s for the other ranks of {}: {} of them came", rank, options_.wait_s_max,
+              options_.ranks, arrived_.load() - 1);
 }
 
 // Calls visit(buffer, byte of its data, bytes) for what `rank` holds, in an order that is the same on all
@@ -109,7 +119,7 @@ void Local::exchange(std::span<const Gather> buffers) {
 void Local::Rank::gather(std::span<const Gather> buffers) {
   if (ranks() == 1) return;
   const int32_t first = group_.first_, end = first + group_.ranks();
-  group_.published_[static_cast<size_t>(rank_ - first)] = buffers;
+  group_.published_[static_cast<size_t>(rank_ - first)].assign(buffers.begin(), buffers.end());
   group_.arrive_and_wait(rank_);
   for (int32_t peer = first; peer < end; ++peer)
     if (peer != rank_) copy_parts(buffers, published(peer), rank_, peer);

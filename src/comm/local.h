@@ -22,7 +22,9 @@ struct LocalOptions {
   // Times a waiting rank looks before it sleeps. 0 where there are more threads than cores: the one waited
   // for may need this core.
   int32_t spins = 0;
-  double wait_s_max = 60;  // for the slowest rank to arrive
+  // For the slowest rank to arrive. One that waited longer throws Error, and from then on so does every rank
+  // that arrives: a round without it must not be ended by one that is late.
+  double wait_s_max = 60;
 };
 
 // Owns the ranks' communicators; outlives their use.
@@ -51,17 +53,19 @@ class Local {
   };
 
   void arrive_and_wait(int32_t rank);
+  [[noreturn]] void throw_given_up(int32_t rank) const;
   void exchange(std::span<const Gather> buffers);
 
   LocalOptions options_;
   int32_t first_ = 0;
   std::deque<Rank> ranks_;
-  std::vector<std::span<const Gather>> published_;  // [ranks], read between the two barriers of a gather
-  std::vector<std::vector<std::byte>> parcels_;     // [hosts]: what each host's ranks hold, the first rank's
+  std::vector<std::vector<Gather>> published_;   // [ranks], read between the two barriers of a gather
+  std::vector<std::vector<std::byte>> parcels_;  // [hosts]: what each host's ranks hold, the first rank's
   // The barrier: the last rank to arrive begins the next round.
   alignas(64) std::atomic<int32_t> arrived_{0};
   alignas(64) std::atomic<uint32_t> round_{0};
   std::mutex mutex_;
+  bool given_up_ = false;  // guarded by mutex_
   std::condition_variable next_round_;
 };
 

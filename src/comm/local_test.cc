@@ -56,6 +56,25 @@ TEST(Local, GathersRowsOfTheGroupThatHoldsThem) {
   });
 }
 
+// Whoever waited is gone, and with it the buffers of its call: the round must not be ended without it.
+TEST(Local, ALateRankHearsThatTheOthersHaveGivenUp) {
+  Local group({.ranks = 2, .wait_s_max = 0.05});
+  const std::vector<Slice> slices = {{0, 1}, {1, 2}};
+  const auto message_of = [&](int32_t rank) {
+    std::string own = "??";
+    const Gather gather{reinterpret_cast<std::byte*>(own.data()), 1, 2, slices, {}};
+    try {
+      group.of(rank).gather({&gather, 1});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return "gathered " + own;
+  };
+  EXPECT_NE(message_of(0).find("waited 0.05 s for the other ranks of 2: 0 of them came"), std::string::npos);
+  EXPECT_NE(message_of(1).find("rank 1: another rank has given up"), std::string::npos);
+  EXPECT_NE(message_of(0).find("given up"), std::string::npos);
+}
+
 TEST(Local, LeavesRowsAloneThatARankDoesNotRead) {
   Local group({.ranks = 3});
   const std::vector<Slice> slices = {{0, 1, 0}, {0, 1, 1}, {0, 1, 2}};
