@@ -261,6 +261,10 @@ Result<ChatRequest> read_chat_request(const Json& body, const RequestContext& co
   parser.reasoning = options.reasoning;
   parser.tool_calls = options.tool_parser && has_tools;
   parser.suppress_calls = parser.tool_calls && choice.kind == ToolChoice::Kind::kNone;
+  if (parser.suppress_calls) {  // an answer in words is wanted, not one that is made of a call and dropped
+    if (const auto call = context.tokenizer.added_id("<minimax:tool_call>"))
+      request.params.spec.bad_words.push_back({*call});
+  }
   parser.single_call = !parallel;
   std::vector<chat::Tool> callable = conversation.tools;
   if (choice.allowed)

@@ -85,6 +85,7 @@ TEST(ChatRequestTest, ToolChoiceNoneKeepsToolsInThePromptUnlessToldOtherwise) {
   const ChatRequest kept = read(context, text);
   EXPECT_TRUE(kept.generation.parser->suppress_calls);
   EXPECT_NE(prompt_of(context, kept).find("# Tools"), std::string::npos);
+  EXPECT_EQ(kept.params.spec.bad_words.size(), 1u);  // the token that begins a call
   context.options.exclude_tools_when_none = true;
   const ChatRequest excluded = read(context, text);
   EXPECT_TRUE(excluded.generation.parser->suppress_calls);

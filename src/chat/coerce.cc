@@ -208,12 +208,8 @@ TypeSet types_of(const Json& schema, const Json& root) {
 }
 
 const Json* find_parameter(const Json& parameters, std::string_view name) {
-  const Json* properties = parameters.find("properties");
-  if (properties != nullptr) {
-    if (const Json* found = properties->find(name)) return found;
-  }
-  const Json* rest = parameters.find("additionalProperties");
-  return rest != nullptr && rest->is_object() ? rest : nullptr;
+  int budget = kSchemasMax;
+  return member_schema(parameters, parameters, "properties", name, 0, budget);
 }
 
 Json coerce(std::string_view text, const Json& schema, const Json& root) {

@@ -31,7 +31,8 @@ struct TypeSet {
 // "$ref" ("#/$defs/Name", as pydantic writes it) points into it.
 TypeSet types_of(const Json& schema, const Json& root = {});
 
-// The schema of parameter `name` in a function's parameters; null if there is none.
+// The schema of parameter `name` in a function's parameters, also where these refer to others or are made of
+// several ("$ref", allOf, anyOf, oneOf); null if there is none.
 const Json* find_parameter(const Json& parameters, std::string_view name);
 
 // The value `text` stands for; properties and items of objects and arrays are coerced too. Text that fits

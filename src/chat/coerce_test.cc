@@ -62,6 +62,21 @@ TEST(Coerce, WhatFitsNoTypeStaysWhatItIs) {
   EXPECT_EQ(coerced("5", "null"), "\"5\"");
 }
 
+TEST(Coerce, AParameterIsFoundWhereTheRootRefersToOthersOrIsMadeOfSeveral) {
+  constexpr std::string_view kRoots[] = {
+      R"({"$ref":"#/$defs/q","$defs":{"q":{"type":"object","properties":{"a":{"const":3}}}}})",
+      R"({"allOf":[{"type":"object","properties":{"a":{"type":"integer"}}}]})",
+      R"({"allOf":[{"$ref":"#/$defs/q"}],"$defs":{"q":{"properties":{"a":{"type":"integer"}}}}})",
+      R"({"properties":{"b":{"type":"string"}},"allOf":[{"properties":{"a":{"type":"integer"}}}]})"};
+  for (const std::string_view text : kRoots) {
+    const Json root = *parse_json(text);
+    const Json* const schema = find_parameter(root, "a");
+    ASSERT_NE(schema, nullptr) << text;
+    EXPECT_EQ(coerce("3", *schema, root), Json(3)) << text;
+    EXPECT_EQ(find_parameter(root, "c"), nullptr) << text;
+  }
+}
+
 // What FastMCP and pydantic send.
 TEST(Coerce, ReferencesPointIntoTheDefinitions) {
   const Result<Json> root = parse_json(R"({"type":"object","$defs":{
