@@ -282,11 +282,11 @@ __device__ inline void store_kv_fp8(const RotateTask& task, int64_t row, int64_t
     }
     const Quad value = widen_quad(bits);
     float scale = quantisation_scale(warp_amax(value));
-    const bool number = value.at[0] == value.at[0] && value.at[1] == value.at[1] &&
-                        value.at[2] == value.at[2] && value.at[3] == value.at[3];
+    const bool finite =
+        isfinite(value.at[0]) && isfinite(value.at[1]) && isfinite(value.at[2]) && isfinite(value.at[3]);
     std::byte* const base = task.kv.base + block * task.kv.block_bytes + (is_v ? task.kv.v_bytes : 0);
     reinterpret_cast<uint32_t*>(base + task.kv.place(head, place))[lane] = quantised_quad(value.at, scale);
-    if (!__all_sync(0xFFFFFFFFu, number)) scale = __builtin_nanf("");
+    if (!__all_sync(0xFFFFFFFFu, finite)) scale = __builtin_nanf("");
     if (lane == 0) *reinterpret_cast<float*>(base + task.kv.scale_place(head, place)) = scale;
   }
 }

@@ -160,7 +160,7 @@ static PeerSizes peer_sizes(const model::ModelShape& whole, const CudaOptions& o
 
 static PeerSizes world_sizes(const model::ModelShape& whole, const CudaOptions& options) {
   const int32_t rows = expert_rows_max(options);
-  return {.rows_max = rows, .hidden = whole.hidden, .parts_max = 0, .gathered_rows = rows};
+  return {.rows_max = rows, .hidden = whole.hidden, .parts_max = 0, .gathered_rows = rows, .sums = false};
 }
 
 static int32_t most_on_a_device(const std::vector<int32_t>& devices) {

@@ -239,7 +239,7 @@ struct KvLayer {
   }
 };
 // q and k of each row: norm over the whole projection, then rotation; k and v into the cache, with fp8 by
-// quantise()'s rule, a head a group, but if one of its values is no number the scale is none.
+// quantise()'s rule, a head a group, but if one of its values is not finite the scale is no number.
 struct RotateTask {
   const uint16_t* q = nullptr;  // [rows, q_heads * kHeadDim]
   const uint16_t* k = nullptr;  // [rows, kv.kv_heads * kHeadDim]

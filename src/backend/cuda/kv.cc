@@ -1,6 +1,9 @@
 #include "backend/cuda/kv.h"
 
+#include <numeric>
+
 #include "base/check.h"
+#include "base/error.h"
 
 namespace minimax::backend::cuda {
 
@@ -14,12 +17,23 @@ int64_t KvPool::block_bytes(const model::ModelShape& shape, int32_t block_tokens
   return 2 * shape.layers * side_bytes(shape, block_tokens, fp8);
 }
 
+// Codes are copied 16 bytes at a time, so K and V of every layer must begin at a multiple of that.
+static int64_t checked_bytes(const model::ModelShape& shape, int32_t block_tokens, bool fp8) {
+  if (side_bytes(shape, block_tokens, fp8) % 16 != 0)
+    throw Error(
+        "cuda back-end: --kv-cache-dtype fp8 with {} KV heads a rank: --block-size: expected a multiple of "
+        "{}, "
+        "found {}",
+        shape.kv_heads, 4 / std::gcd(4, shape.kv_heads), block_tokens);
+  return KvPool::block_bytes(shape, block_tokens, fp8);
+}
+
 KvPool::KvPool(const model::ModelShape& shape, int32_t block_tokens, int32_t block_count, bool fp8)
     : shape_(shape),
       block_tokens_(block_tokens),
       block_count_(block_count),
       fp8_(fp8),
-      memory_(block_bytes(shape, block_tokens, fp8) * block_count, "KV blocks (--kv-cache-memory-bytes)") {}
+      memory_(checked_bytes(shape, block_tokens, fp8) * block_count, "KV blocks (--kv-cache-memory-bytes)") {}
 
 KvLayer KvPool::layer(int32_t n) const {
   const int64_t side = side_bytes(shape_, block_tokens_, fp8_);

@@ -17,19 +17,20 @@ PeerOffsets peer_offsets(const PeerSizes& sizes, int32_t ranks) {
   };
   const int64_t rows = sizes.rows_max, hidden = sizes.hidden, parts = sizes.parts_max;
   place(at.partials, 4 * rows * hidden);
+  place(at.cta_flags, int64_t{2} * ranks * kPeerCtasMax * 4);
+  place(at.cta_counts, int64_t{4} * kPeerCtasMax);
+  place(at.gathered, int64_t{2} * sizes.gathered_rows * hidden);
+  if (!sizes.sums) return at;
   place(at.sums, 2 * rows * hidden);
   place(at.words, int64_t{2} * ranks * kWordRows * hidden * 8);
   place(at.word_counts, int64_t{4} * kWordRows);
   place(at.pushed, int64_t{2} * ranks * kPushRows * hidden * 4);
   place(at.push_flags, int64_t{4} * ranks * kPushRows);
   place(at.push_counts, int64_t{4} * kPushRows);
-  place(at.cta_flags, int64_t{2} * ranks * kPeerCtasMax * 4);
-  place(at.cta_counts, int64_t{4} * kPeerCtasMax);
   place(at.squares, int64_t{2} * ranks * rows * 2 * 8);
   place(at.square_counts, rows * 2 * 4);
   place(at.maxima, int64_t{2} * ranks * parts * 2 * 8);
   place(at.maxima_counts, parts * 2 * 4);
-  place(at.gathered, int64_t{2} * sizes.gathered_rows * hidden);
   return at;
 }
 

@@ -39,6 +39,7 @@ struct PeerSizes {
   int32_t parts_max = 0;  // rows times experts a token
   // Of ranks whose rows differ (kernels.h, spread_rows): rows of all together, else 0.
   int32_t gathered_rows = 0;
+  bool sums = true;  // of ranks with the same rows; without, there is only room to gather and collect
 };
 
 // Where things lie in a rank's exchange memory, in bytes. Counts are the rank's own, flags are set by others.

@@ -358,6 +358,7 @@ TEST_F(RanksTest, RefusesLayoutsByName) {
   };
   EXPECT_THAT(message_of({.tp = 3}), testing::HasSubstr("num_attention_heads"));
   EXPECT_THAT(message_of({.tp = 4, .ep = 2}), testing::HasSubstr("expert parallel size 2"));
+  EXPECT_THAT(message_of({.dp = 3, .ep = 3}), testing::HasSubstr("8 experts over 3 ranks"));
 }
 
 }  // namespace

@@ -44,6 +44,11 @@ static model::ModelShape shape_held(const model::ModelShape& whole, const Shard&
   if (layout.ep != 1 && layout.ep != layout.ranks())
     throw Error("cuda back-end: expert parallel size {}: expected 1 or one whole share a rank, {}", layout.ep,
                 layout.ranks());
+  if (whole.experts % layout.ep != 0)
+    throw Error(
+        "cuda back-end: {} experts over {} ranks: each must hold as many; take a number of ranks that "
+        "divides them",
+        whole.experts, layout.ep);
   if (layout.ranks() > kRanksMax)
     throw Error("cuda back-end: {} ranks: expected at most {}", layout.ranks(), kRanksMax);
   return model::shape_of_rank(whole, shard.layout, shard.rank);
