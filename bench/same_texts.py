@@ -21,7 +21,7 @@ MESSAGES_MAX = 24  # of a conversation: longer ones outgrow the model's context
 
 def turns(n: int) -> list[dict]:
     from evaluate import as_client
-    from generate import dialogue
+    from second.generate import dialogue
 
     out = []
     for seed in range(n):

@@ -68,7 +68,7 @@ for setting in "w8a8" "w8a16" "w8a8 --tensor-parallel-size 2 --devices 0 0" \
     [ -n "$url" ] && break
     sleep 0.1
   done
-  check "evaluate_$arithmetic" 150 python3 tools/tiny_m2/evaluate.py --url "$url" --model tiny --n 100 --concurrency 8
+  check "evaluate_$arithmetic" 300 python3 tools/tiny_m2/evaluate.py --url "$url" --model tiny --n 500 --concurrency 48
   tail -n 4 "$out/evaluate_$arithmetic.log"
   kill "$server" && wait "$server"
 done

@@ -100,7 +100,7 @@ def test_the_ways_to_write_graph_modes(words):
     (["--uvicorn-log-level", "chatty"], ["--uvicorn-log-level", "warning"]),
     (["--kv-cache-memory-bytes", "much"], ["--kv-cache-memory-bytes", "much"]),
     (["--model", "other"], ["twice"]),
-    (["-dp", "4", "--backend", "cuda"], ["--data-parallel-size 4", "one replica"]),
+    (["-dp", "4", "--rank-proxy", "0", "--backend", "cuda"], ["--data-parallel-size 4", "one replica"]),
 ])
 def test_a_bad_value_is_refused_by_name(words, says):
     refused("serve", MISSING, *words, code=2, says=says)

@@ -224,7 +224,7 @@ def main() -> int:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--model", help="default: the first that the server names")
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--edition", type=int, choices=EDITIONS, default=1, help="of the dialogues: what the model was trained on")
+    parser.add_argument("--edition", type=int, choices=EDITIONS, default=2, help="of the dialogues: what the model was trained on")
     parser.add_argument("--first", type=int, default=0, help="seed of the first dialogue")
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--stream", action="store_true")

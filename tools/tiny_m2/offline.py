@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--edition", type=int, choices=EDITIONS, default=1, help="of the dialogues")
+    parser.add_argument("--edition", type=int, choices=EDITIONS, default=2, help="of the dialogues")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--w8a8", action="store_true")
     options = parser.parse_args()

@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--fp8-from", type=float, default=0.75, help="share of the training after which it rounds to fp8; 1: never")
     parser.add_argument("--resume", type=Path, help="a checkpoint to begin with, bf16 or fp8")
     parser.add_argument("--first-dialogue", type=int, default=0, help="seed of the first dialogue")
-    parser.add_argument("--edition", type=int, choices=data.EDITIONS, default=1, help="of the dialogues")
+    parser.add_argument("--edition", type=int, choices=data.EDITIONS, default=2, help="of the dialogues")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda")
     return parser.parse_args()
