@@ -1,6 +1,6 @@
 """Drives a running server with held-out dialogues and counts what it gets word for word.
 
-    python3 tools/tiny_m2/evaluate.py --url http://127.0.0.1:8000 [--model NAME] [--n 200] [--edition 2] [--concurrency 8] [--stream]
+    python3 tools/tiny_m2/evaluate.py --url http://127.0.0.1:8000 [--model NAME] [--n 200] [--edition 1] [--concurrency 8] [--stream]
 
 Each dialogue goes through /v1/chat/completions turn by turn, greedy. A chain (a turn in which a call needs the result
 of the one before) is left to the model from the question to the answer: the client executes what it calls (client.py)

@@ -1,6 +1,6 @@
 """Trains tiny-m2 on one GPU or several: generate, train, save in bf16, quantise, evaluate.
 
-    python3 tools/tiny_m2/train.py --out OUT [--edition 2] [--resume models/tiny-m2] [--seconds 420]
+    python3 tools/tiny_m2/train.py --out OUT [--edition 1] [--resume models/tiny-m2] [--seconds 420]
     torchrun --nproc-per-node 4 tools/tiny_m2/train.py ...            each GPU trains on dialogues of its own
 
 Dialogues are made while the GPU trains. From a share of the training on (--fp8-from), weights are rounded to fp8 blocks
